@@ -1,0 +1,102 @@
+"""Strategies by name: found through the entry-point group `bon.strategies`, set up in one notation.
+
+`name:key=value,key=value` on the command line and `strategy("name", key=value)` in Python mean the
+same. A parameter is a keyword-only argument of the strategy's function; its annotation says how text
+becomes its value.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, get_type_hints
+
+from bon.match import parse_rule
+from bon.tournament import Rule, Table
+from bon.types import BonError
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A strategy with its parameters set; call it with a table. `str()` gives the notation back."""
+
+    name: str
+    parameters: Mapping[str, str]
+    function: Callable[..., Any]
+    arguments: Mapping[str, Any]
+
+    async def __call__(self, table: Table) -> int | Sequence[int]:
+        outcome: int | Sequence[int] = await self.function(table, **self.arguments)
+        return outcome
+
+    def __str__(self) -> str:
+        settings = ",".join(f"{key}={value}" for key, value in sorted(self.parameters.items()))
+        return f"{self.name}:{settings}" if settings else self.name
+
+
+@cache
+def known_strategies() -> Mapping[str, EntryPoint]:
+    """Every strategy that is installed, by name; a package of the user's own adds to them."""
+    return {entry.name: entry for entry in sorted(entry_points(group="bon.strategies"))}
+
+
+def strategy(name: str, **parameters: object) -> Entrant:
+    """Set up a strategy: `strategy("knockout", rule="votes:3")`.
+
+    Raises `BonError` for an unknown name or parameter (with the known ones) and for a bad value.
+    """
+    entry = known_strategies().get(name)
+    if entry is None:
+        known = ", ".join(known_strategies()) or "none is installed: reinstall bon"
+        raise BonError(f"unknown strategy {name!r}; known: {known}")
+    function = entry.load()
+    kinds = _parameters_of(function)
+    texts = {key: str(value) for key, value in parameters.items()}
+    for key in texts.keys() - kinds.keys():
+        known = ", ".join(kinds) or "it has none"
+        raise BonError(f"strategy {name} has no parameter {key!r}; known: {known}")
+    arguments = {key: _value(name, key, kinds[key], text) for key, text in texts.items()}
+    return Entrant(name, texts, function, arguments)
+
+
+def parse_strategy(text: str) -> Entrant:
+    """Set up the strategy that `name:key=value,key=value` describes; raises as `strategy` does."""
+    name, parameters = parse_notation(text)
+    return strategy(name, **parameters)
+
+
+def parse_notation(text: str) -> tuple[str, dict[str, str]]:
+    """Split `name:key=value,key=value`; raises `BonError` where a piece has no `=`."""
+    name, _, settings = text.partition(":")
+    parameters: dict[str, str] = {}
+    for piece in filter(None, settings.split(",")):
+        key, equals, value = piece.partition("=")
+        if not equals or not key.strip():
+            raise BonError(f"cannot read {piece!r} in {text!r}: write name:key=value,key=value")
+        parameters[key.strip()] = value.strip()
+    return name.strip(), parameters
+
+
+def _parameters_of(function: Callable[..., Any]) -> dict[str, Any]:
+    hints = get_type_hints(function)
+    return {
+        key: hints.get(key, str)
+        for key, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+
+
+def _value(name: str, key: str, kind: Any, text: str) -> Any:
+    if kind is Rule:
+        return parse_rule(text)
+    if kind is bool:
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        raise BonError(f"{name}:{key} is true or false, not {text!r}")
+    try:
+        return kind(text)
+    except (TypeError, ValueError):
+        raise BonError(f"{name}:{key} needs {kind.__name__}, not {text!r}") from None

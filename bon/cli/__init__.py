@@ -1,0 +1,67 @@
+"""The command line. A command lives in the file of its name and is imported only when it is asked for.
+
+Exit codes: 0 done; 1 the run could not go on; 2 usage; 3 some prompts failed, the rest is written;
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from bon import __version__
+from bon.types import BonError
+
+COMMANDS = {
+    "run": "Sample candidates for each prompt, play a tournament, print the winner.",
+    "sample": "Run the policy alone and write the candidates.",
+    "demo": "Run the main job on bundled problems with bundled models.",
+    "show": "Show results in the terminal: bracket or cross table, ranking, winner.",
+    "report": "Make one self-contained page of results.",
+    "doctor": "Say what is installed and what to do about what is not.",
+}
+
+
+class _Commands(click.Group):
+    """Lists commands without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"bon.cli.{name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bon")
+def cli() -> None:
+    """Best of N by tournament: sample N answers, let a reward reasoning model compare them."""
+
+
+def main() -> None:
+    """Run the command line; every foreseen error is one line on stderr."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted; what was complete is on disk", err=True)
+        sys.exit(130)
+    except BonError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)

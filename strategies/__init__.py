@@ -1,0 +1,1 @@
+"""Tournament strategies, one file each: pure functions over a `bon.tournament.Table`."""
