@@ -1,0 +1,100 @@
+"""From a `Chat` to token ids, such that untrusted text cannot become a special token.
+
+The chat template is applied to a conversation that holds slots in place of untrusted text. What it
+renders is cut at the slots; the template's own pieces are tokenized as usual, the untrusted ones by a
+copy of the tokenizer that knows no added tokens at all, and the ids are joined. Nothing a candidate
+contains can end its turn, close the judge's thinking or open a new message.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from bon.generation import SLOT_PATTERN, Chat
+from bon.types import BonError, Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+CACHED_TEXTS = 4096
+"""A candidate is met in many comparisons; its tokens are kept at hand."""
+
+
+class ChatEncoder:
+    """Encodes chats for one tokenizer. Raises `BonError` where it has no chat template."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        if not tokenizer.chat_template:
+            raise BonError(
+                f"the tokenizer of {tokenizer.name_or_path} has no chat template: use an instruct model"
+            )
+        self._tokenizer = tokenizer
+        self._markup = [text for text in tokenizer.get_added_vocab() if text]
+        self._markup_ids = frozenset(tokenizer.get_added_vocab().values())
+        self._plain = _without_added_tokens(tokenizer)
+        self._quoted = lru_cache(CACHED_TEXTS)(self._encode_quoted)
+        self._rendered = lru_cache(256)(self._render)
+        self._pieces = lru_cache(256)(self._encode_template)
+
+    def encode(self, chat: Chat) -> list[int]:
+        """Token ids of the conversation, ready for the model's answer."""
+        ids: list[int] = []
+        for piece in self._pieces(chat.messages):
+            ids += self._quoted(chat.quoted[piece]) if isinstance(piece, int) else piece
+        return ids
+
+    def starts_thinking(self, chat: Chat) -> bool:
+        """Whether the template ends the prompt inside `<think>`, so that the answer begins there."""
+        return self._rendered(chat.messages).rstrip().endswith("<think>")
+
+    def markup(self, text: str) -> tuple[int, ...]:
+        """Token ids of trusted text, in which special tokens mean what they say."""
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def _encode_template(self, messages: tuple[Message, ...]) -> list[int | tuple[int, ...]]:
+        cuts = re.split(SLOT_PATTERN, self._rendered(messages))
+        # re.split with one group alternates: text, slot, text, slot, ..., text
+        return [
+            int(cut) if i % 2 else self.markup(cut) for i, cut in enumerate(cuts) if i % 2 or cut
+        ]
+
+    def _render(self, messages: tuple[Message, ...]) -> str:
+        rendered = self._tokenizer.apply_chat_template(
+            [{"role": m.role, "content": m.content} for m in messages],
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+        return str(rendered)
+
+    def _encode_quoted(self, text: str) -> tuple[int, ...]:
+        if self._plain is not None:
+            ids = tuple(self._plain.encode(text, add_special_tokens=False).ids)
+            if self._markup_ids.isdisjoint(ids):
+                return ids
+        return self.markup(defuse(text, self._markup))
+
+
+def defuse(text: str, markup: list[str]) -> str:
+    """Break every occurrence of `markup` in `text` with a zero-width space, so that it reads the same.
+
+    For tokenizers that cannot be told to leave special tokens alone, and for servers behind HTTP.
+    """
+    for token in sorted(markup, key=len, reverse=True):
+        if token in text:
+            text = text.replace(token, f"{token[0]}\u200b{token[1:]}")
+    return text
+
+
+def _without_added_tokens(tokenizer: PreTrainedTokenizerBase) -> Any | None:
+    """The fast tokenizer behind `tokenizer` without its added tokens; None where there is none."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return None
+    from tokenizers import Tokenizer
+
+    description = json.loads(backend.to_str())
+    description["added_tokens"] = []
+    return Tokenizer.from_str(json.dumps(description))

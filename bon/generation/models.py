@@ -1,0 +1,61 @@
+"""Which model a name means."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cache
+from pathlib import Path
+
+from bon.types import BonError
+
+BUNDLED = Path(__file__).parent.parent / "bundled"
+
+
+def bundled_models() -> list[str]:
+    """Names of the models that come with the package."""
+    return sorted(path.parent.name for path in BUNDLED.glob("*/config.json"))
+
+
+def resolve_model(name: str) -> str:
+    """A bundled model or a folder as a path; a hub name (`org/model`) as it is.
+
+    Raises `BonError` for anything that can be none of them.
+    """
+    if name in bundled_models():
+        return str(BUNDLED / name)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise BonError(f"{name} is a folder without config.json: not a model in Hugging Face format")
+        return str(path.resolve())
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return name
+    raise BonError(
+        f"there is no model {name!r}: name a folder, a Hugging Face model (org/name),"
+        f" or a bundled one ({', '.join(bundled_models())})"
+    )
+
+
+@cache
+def model_identity(resolved: str) -> str:
+    """Model and revision: for a folder its name and a hash of its weights and settings."""
+    path = Path(resolved)
+    if not path.is_dir():
+        return f"{resolved}@{_hub_revision(resolved)}"
+    digest = hashlib.sha256()
+    for file in sorted(path.iterdir()):
+        if file.suffix in (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt"):
+            digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return f"{path.name}@{digest.hexdigest()[:16]}"
+
+
+def _hub_revision(name: str) -> str:
+    """The commit of the copy in the local cache, which is the one that is loaded."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    folder = "models--" + name.replace("/", "--")
+    reference = Path(os.fspath(HF_HUB_CACHE)) / folder / "refs" / "main"
+    return reference.read_text().strip()[:16] if reference.is_file() else "main"

@@ -1,0 +1,172 @@
+"""vLLM's asynchronous engine, in process: one request a call, final outputs only."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import itertools
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from bon.generation import (
+    Generation,
+    GenerationFailed,
+    PromptTooLong,
+    Reply,
+    Request,
+    TokenChoice,
+)
+from bon.generation.encoding import ChatEncoder
+from bon.generation.models import model_identity, resolve_model
+from bon.types import BonError, EngineError
+
+if TYPE_CHECKING:
+    from vllm.outputs import CompletionOutput
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+TAIL = 32
+"""How many of the last tokens keep their log-probabilities: enough to hold a verdict."""
+
+QUIET = {
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_LOGGING_STREAM": "ext://sys.stderr",
+    "VLLM_NO_USAGE_STATS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+}
+"""Standard output is for results; what the engine has to say goes to standard error, errors only."""
+
+
+@asynccontextmanager
+async def load(
+    model: str, engine_args: Mapping[str, Any] | None = None
+) -> AsyncIterator[VLLMBackend]:
+    """Start an engine for `model` and stop it at the end.
+
+    `engine_args` are vLLM's own `AsyncEngineArgs`. Raises `BonError` where vLLM is not installed or the
+    model cannot be found, `EngineError` where the engine does not start.
+    """
+    if importlib.util.find_spec("vllm") is None:
+        raise BonError(
+            "vLLM is not installed: pip install 'bon[vllm]' on a machine with a CUDA GPU,"
+            " or make setup in a checkout for the CPU build"
+        )
+    path = resolve_model(model)
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    if os.path.isdir(path):
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    engine = await asyncio.to_thread(_start, model, path, dict(engine_args or {}))
+    try:
+        yield VLLMBackend(engine, model_identity(path))
+    finally:
+        await asyncio.to_thread(engine.shutdown)
+
+
+class VLLMBackend:
+    """A running engine; made by `load`."""
+
+    def __init__(self, engine: AsyncLLM, identity: str) -> None:
+        self.identity = identity
+        self._engine = engine
+        self._encoder = ChatEncoder(engine.renderer.get_tokenizer())
+        self._context = engine.model_config.max_model_len
+        self._defaults = engine.model_config.get_diff_sampling_param()
+        self._numbers = itertools.count()
+
+    async def generate(self, request: Request) -> Reply:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
+        ids = self._prompt_ids(request)
+        sampling = request.sampling
+        settings = {"temperature": sampling.temperature, "top_p": sampling.top_p}
+        chosen = {name: value for name, value in settings.items() if value is not None}
+        parameters = SamplingParams(
+            **{**self._model_settings(), **chosen},
+            n=sampling.n,
+            seed=sampling.seed,
+            max_tokens=min(sampling.max_tokens, self._context - len(ids)),
+            logprobs=sampling.logprobs or None,
+            # `</think>` is a special token in some vocabularies, and the parser needs to see it
+            skip_special_tokens=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        number = str(next(self._numbers))
+        try:
+            async for output in self._engine.generate(
+                {"prompt_token_ids": ids}, parameters, number, priority=request.priority
+            ):
+                final = output
+        except EngineDeadError as error:
+            raise EngineError(f"the engine of {self.identity} died: {_first_line(error)}") from error
+        except (EngineGenerateError, ValueError) as error:
+            raise GenerationFailed(_first_line(error)) from error
+        return Reply(
+            tuple(_generation(o) for o in sorted(final.outputs, key=lambda o: o.index)),
+            prompt_tokens=len(ids),
+            cached_tokens=final.num_cached_tokens or 0,
+            starts_thinking=self._encoder.starts_thinking(request.chat),
+        )
+
+    def _prompt_ids(self, request: Request) -> list[int]:
+        ids = self._encoder.encode(request.chat)
+        if request.resume is not None:
+            ids += [*request.resume.token_ids, *self._encoder.markup(request.close)]
+        if len(ids) >= self._context:
+            raise PromptTooLong(
+                f"{len(ids)} tokens leave no room in the context of {self._context} tokens"
+            )
+        return ids
+
+    def _model_settings(self) -> dict[str, Any]:
+        """What the model's generation config says of drawing, where it says anything."""
+        known = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+        return {name: self._defaults[name] for name in known if name in self._defaults}
+
+
+def _start(model: str, path: str, engine_args: dict[str, Any]) -> AsyncLLM:
+    from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.platforms import current_platform
+    from vllm.v1.engine.async_llm import AsyncLLM
+
+    logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"])
+    settings: dict[str, Any] = {
+        "model": path,
+        "scheduling_policy": "priority",
+        "enable_prefix_caching": True,
+        "disable_log_stats": True,
+    }
+    if current_platform.is_cpu():
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+    try:
+        return AsyncLLM.from_engine_args(AsyncEngineArgs(**{**settings, **engine_args}))
+    except TypeError as error:
+        raise BonError(f"vLLM does not take this engine argument: {_first_line(error)}") from error
+    except Exception as error:
+        raise EngineError(f"cannot load {model}: {_first_line(error)}") from error
+
+
+def _generation(output: CompletionOutput) -> Generation:
+    finish = "length" if output.finish_reason == "length" else "stop"
+    positions = list(output.logprobs or ())[-TAIL:]
+    tail = tuple(
+        TokenChoice(
+            choices[token].decoded_token or "",
+            {choice.decoded_token or "": choice.logprob for choice in choices.values()},
+        )
+        for token, choices in zip(output.token_ids[-len(positions) :], positions, strict=True)
+        if choices
+    )
+    return Generation(output.text, finish, tuple(output.token_ids), tail if positions else ())
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
