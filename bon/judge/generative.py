@@ -7,8 +7,9 @@ from functools import cached_property
 from hashlib import blake2b
 
 from bon.generation import Backend, GenerationFailed, PromptTooLong, Request, Sampling
+from bon.generation.thinking import THINK_CLOSE
 from bon.judge.template import Template
-from bon.judge.verdict import THINK_CLOSE, probability_of_first, read_verdict
+from bon.judge.verdict import probability_of_first, read_verdict
 from bon.types import Outcome, Verdict, VoidReason
 
 LOGPROBS = 5

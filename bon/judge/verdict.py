@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bon.generation import TokenChoice
+from bon.generation.thinking import split_thinking
 from bon.judge.template import Template
 from bon.types import Outcome, VoidReason
-
-THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +25,9 @@ class Reading:
     label: str = ""
 
 
-def split_thinking(text: str, starts_thinking: bool) -> tuple[str, str, bool]:
-    """Thinking, what came after it, and whether the thinking was closed.
-
-    `starts_thinking` says that the prompt itself opened the thinking, as RRM's chat template does.
-    A text that never opened any is all answer.
-    """
-    opened = text.lstrip().startswith(THINK_OPEN)
-    if not opened and not starts_thinking:
-        return "", text, True
-    thinking, closed, answer = text.rpartition(THINK_CLOSE)
-    if not closed:
-        thinking, answer = text, ""
-    return thinking.strip().removeprefix(THINK_OPEN).strip(), answer, bool(closed)
-
-
 def read_verdict(template: Template, text: str, finish_reason: str, starts_thinking: bool) -> Reading:
     """The last verdict after the thinking; VOID where there is none or the thinking never ended."""
-    reasoning, answer, closed = split_thinking(text, starts_thinking)
+    reasoning, answer, _ = split_thinking(text, starts_thinking)
     cut_off = finish_reason == "length"
     found = None
     for match in template.pattern.finditer(answer):

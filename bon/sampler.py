@@ -1,0 +1,40 @@
+"""From a prompt to N candidates: one request to the policy, thinking split off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+
+from bon.generation import Backend, Chat, Request, Sampling
+from bon.generation.thinking import split_thinking
+from bon.types import BonError, Candidate, Message, Prompt
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A policy and how it draws. The draws depend on the seed and the prompt's words alone."""
+
+    backend: Backend
+    sampling: Sampling
+    system: str = ""
+    """System prompt for prompts that have none of their own."""
+    seed: int = 0
+
+    async def sample(self, prompt: Prompt, priority: int = 0) -> tuple[Candidate, ...]:
+        """N candidates. Raises `PromptTooLong` or `GenerationFailed` for this prompt alone."""
+        messages = prompt.messages
+        if self.system and messages[0].role != "system":
+            messages = (Message("system", self.system), *messages)
+        key = repr((self.seed, messages)).encode(errors="surrogatepass")
+        seed = int.from_bytes(blake2b(key, digest_size=4).digest()) >> 1
+        reply = await self.backend.generate(
+            Request(Chat.of(messages), replace(self.sampling, seed=seed), priority)
+        )
+        candidates = []
+        for generation in reply.generations:
+            thinking, text, _ = split_thinking(generation.text, reply.starts_thinking)
+            tokens = len(generation.token_ids)
+            candidates.append(Candidate(text, thinking, generation.finish_reason, tokens))
+        if not candidates:
+            raise BonError("the policy returned no candidate")
+        return tuple(candidates)
