@@ -4,8 +4,7 @@
 
 Strengths are natural-log odds. A normal prior around 0 keeps every candidate finite: bracket
 winners, the undefeated, the winless, those never compared. The log posterior is concave, so
-Newton's method from any start reaches its one top; all tournaments climb together on tables of
-shape (tournaments, n, n).
+Newton's method from any start reaches its one top (``bon.rating.posterior``).
 
 A tie is half a win each way, or, with ``tie`` above 0, an outcome of its own (Davidson 1970):
 with d the exponent above, first : tie : second are as exp(d/2) : tie : exp(-d/2).
@@ -13,84 +12,28 @@ with d the exponent above, first : tie : second are as exp(d/2) : tie : exp(-d/2
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from bon.rating.components import Components, components_of, reachable
+from bon.rating.components import Components, components_of, strongly_connected
 from bon.rating.games import BoolArray, FloatArray, Games, IntArray, NotConverged, check, chunks
+from bon.rating.posterior import Prior, Table, climb, gauge, slopes, start, tabulate
 
-Term = float | Literal["fit", "shared"]
-"""A number that is known, or to be fitted for each tournament, or one for all of them."""
+Term = float | Literal["fit"]
+"""A model term: its known value, or "fit" for one of each tournament's own."""
 
-TOLERANCE = 2e-5
-"""Newton stops on a step this short (in log odds): the error left is about its square."""
-
-
-@dataclass(frozen=True)
-class Prior:
-    """Standard deviations of the normal priors, in natural-log odds."""
-
-    strength: float = 1.5
-    """of a candidate's strength, around 0"""
-    position: float = 1.0
-    """of a fitted first-slot advantage, around 0"""
-    tie: float = 1.5
-    """of the log of a fitted tie parameter, around log .5 (equals tie one time in five)"""
+DEFAULT_PRIOR = Prior()
 
 
 @dataclass(frozen=True, eq=False)
-class Strengths:
-    """A fitted model. Arrays are (n,) for one tournament, (B, n) with NaN padding for many."""
-
-    strength: FloatArray
-    """natural-log odds; the strengths of a tournament sum to 0"""
-    position: FloatArray
-    """advantage of the first slot in log odds, a number per tournament"""
-    tie: FloatArray
-    """Davidson's tie parameter, a number per tournament; 0: a tie is half a win each"""
-    iterations: IntArray
-    """Newton steps that each tournament took"""
-    fit: _Fit
-
-    @cached_property
-    def components(self) -> list[Components] | Components:
-        """Groups of candidates that comparisons connect: between two groups only the prior speaks."""
-        found = components_of(self.fit.games)
-        return found[0] if self.fit.games.tournament is None else found
-
-    @property
-    def connected(self) -> bool | BoolArray:
-        """Whether all candidates of a tournament are in one component."""
-        if isinstance(self.components, list):
-            return np.array([len(c) <= 1 for c in self.components])
-        return len(self.components) <= 1
-
-    @cached_property
-    def covariance(self) -> FloatArray:
-        """(n, n), or (B, n, n) zero-padded: Laplace posterior covariance of the strengths."""
-        games = self.fit.games
-        full = np.zeros((len(games.sizes), games.n, games.n))
-        for where, block in self.fit.covariances():
-            full[where, : block.shape[1], : block.shape[2]] = block
-        return full[0] if games.tournament is None else full
-
-    @cached_property
-    def se(self) -> FloatArray:
-        """Posterior standard deviation of each strength (Laplace approximation)."""
-        games = self.fit.games
-        full = np.zeros((len(games.sizes), games.n))
-        for where, block in self.fit.covariances():
-            full[where, : block.shape[1]] = np.sqrt(np.einsum("bii->bi", block))
-        return games.shaped(full)
-
-
-@dataclass(frozen=True, eq=False)
-class _Fit:
+class Fit:
     """What a fit was made from and where it ended: enough to rebuild its curvature."""
 
     games: Games
@@ -99,17 +42,80 @@ class _Fit:
     strength: FloatArray
     extra: FloatArray
 
-    def covariances(self) -> Iterator[tuple[IntArray, FloatArray]]:
-        """Tournament numbers and the (tournaments, n, n) covariances of their strengths."""
+    @property
+    def directed(self) -> bool:
+        """Whether slots or ties matter to the model."""
+        return bool(self.extra.any()) or any(self.fitted)
+
+    def covariances(self) -> Iterator[tuple[IntArray, Table, FloatArray]]:
+        """Tournament numbers, their table and (tournaments, n+e, n+e) inverse curvature.
+
+        Padding and, without a prior, the common shift are in it with variance 1.
+        """
         for where, games in chunks(self.games):
-            table = _table(games, directed=bool(self.extra.any()) or any(self.fitted))
-            n = games.n
-            _, curvature = _slopes(
-                table, self.prior, self.strength[where, :n], self.extra[where], self.fitted
-            )
-            inverse = np.linalg.inv(curvature)[:, :n, :n]
-            inverse = inverse * table.seated[:, :, None] * table.seated[:, None, :]
-            yield where, inverse - _gauge(self.prior, table)
+            table = tabulate(games, self.directed)
+            ended = self.strength[where, : games.n], self.extra[where]
+            yield where, table, np.linalg.inv(slopes(table, self.prior, *ended, self.fitted)[1])
+
+    def strength_covariances(self) -> Iterator[tuple[IntArray, FloatArray]]:
+        """Tournament numbers and (tournaments, n, n) covariances of strengths, 0 on padding."""
+        for where, table, inverse in self.covariances():
+            n = table.seated.shape[1]
+            block = inverse[:, :n, :n]
+            if self.prior is None:
+                block = block - gauge(table)
+            yield where, block * (table.seated[:, :, None] & table.seated[:, None, :])
+
+
+@dataclass(frozen=True, eq=False)
+class Strengths:
+    """A fitted model. Arrays are (n,) for one tournament, (B, n) with NaN padding for many."""
+
+    strength: FloatArray
+    """natural-log odds; those of a tournament sum to 0"""
+    position: FloatArray
+    """advantage of the first slot in log odds, one number a tournament"""
+    tie: FloatArray
+    """Davidson's tie parameter, one number a tournament; 0: a tie is half a win each"""
+    iterations: IntArray
+    """Newton steps taken, one number a tournament"""
+    fit: Fit
+
+    @cached_property
+    def components(self) -> list[Components] | Components:
+        """Groups that comparisons connect; between two groups only the prior speaks."""
+        found = components_of(self.fit.games)
+        return found[0] if self.fit.games.tournament is None else found
+
+    @cached_property
+    def connected(self) -> BoolArray:
+        """Whether comparisons connect all candidates, one answer a tournament."""
+        whole = np.array([len(c) <= 1 for c in components_of(self.fit.games)])
+        return whole[0] if self.fit.games.tournament is None else whole
+
+    @cached_property
+    def covariance(self) -> FloatArray:
+        """(n, n), or (B, n, n) zero-padded: Laplace posterior covariance of the strengths."""
+        games = self.fit.games
+        full = np.zeros((len(games.sizes), games.n, games.n))
+        for where, block in self.fit.strength_covariances():
+            n = block.shape[1]
+            full[where, :n, :n] = block
+        return full[0] if games.tournament is None else full
+
+    @cached_property
+    def se(self) -> FloatArray:
+        """Posterior standard deviation of each strength (Laplace approximation)."""
+        games = self.fit.games
+        full = np.zeros((len(games.sizes), games.n))
+        for where, block in self.fit.strength_covariances():
+            full[where, : block.shape[1]] = np.sqrt(np.einsum("bii->bi", block))
+        return games.shaped(full)
+
+    def interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
+        """Low and high ends of each strength's central posterior interval."""
+        reach = NormalDist().inv_cdf(0.5 + level / 2) * self.se
+        return self.strength - reach, self.strength + reach
 
 
 def bradley_terry(
@@ -120,48 +126,60 @@ def bradley_terry(
     n: int | npt.ArrayLike,
     tournament: npt.ArrayLike | None = None,
     weight: npt.ArrayLike | None = None,
-    prior: Prior | None = Prior(),  # noqa: B008 - frozen
+    prior: Prior | None = DEFAULT_PRIOR,
     position: Term = 0.0,
     tie: Term = 0.0,
     max_iterations: int = 100,
 ) -> Strengths:
-    """Bradley-Terry strengths that maximise the posterior (Bradley and Terry 1952).
+    """Strengths that maximise the posterior, or with ``prior=None`` the likelihood.
 
     Arguments as in ``bon.rating.games``; a graded score counts as that fraction of a win for the
-    first and the rest for the second. ``prior=None`` asks for maximum likelihood.
-    ``position`` and ``tie`` are the extra terms of the module's docstring: a number, "fit" for
-    one of each tournament's own, "shared" for one over the whole batch. With a tie parameter, a
-    score of exactly .5 is a tie; other fractions are still split between the two wins.
+    first and the rest for the second. ``position`` and ``tie`` are the extra terms of this
+    module's docstring. With a tie parameter, a score of exactly .5 is a tie; other fractions are
+    still split between the two wins.
 
     Failure: ValueError on arrays that make no sense, and for maximum likelihood where there is
-    none (some group never lost to the rest; Ford 1957); NotConverged after ``max_iterations``.
+    none (some group never lost to the others, Ford 1957); NotConverged after ``max_iterations``.
+    Source: Bradley and Terry, Biometrika 39 (1952); Davidson, JASA 65 (1970).
     """
     games = check(first, second, score, n, tournament, weight)
     if prior is None:
-        _check_likelihood_has_a_top(games)
-    fitted = (isinstance(position, str), isinstance(tie, str))
+        _require_likelihood_with_a_top(games)
+    fitted = (position == "fit", tie == "fit")
     extra = np.zeros((len(games.sizes), 2))
-    extra[:, 0] = 0.0 if isinstance(position, str) else position
-    extra[:, 1] = 0.5 if isinstance(tie, str) else tie
+    extra[:, 0] = 0.0 if fitted[0] else position
+    extra[:, 1] = 0.5 if fitted[1] else tie
     strength = np.zeros((len(games.sizes), games.n))
-    iterations = np.zeros(len(games.sizes), dtype=np.intp)
-    directed = bool(extra.any()) or any(fitted)
+    steps = np.zeros(len(games.sizes), dtype=np.intp)
+    fit = Fit(games, prior, fitted, strength, extra)
     for where, part in chunks(games):
-        table = _table(part, directed)
-        climbed = _climb(table, prior, extra[where], fitted, max_iterations)
-        strength[where, : part.n], extra[where], iterations[where] = climbed
-    stuck = np.flatnonzero(iterations > max_iterations)
+        table = tabulate(part, fit.directed)
+        climbed = climb(table, prior, start(table), extra[where], fitted, max_iterations)
+        strength[where, : part.n], extra[where], steps[where] = climbed
+    _require_converged(steps, max_iterations)
+    tag = 0 if games.tournament is None else slice(None)
+    return Strengths(games.shaped(strength), extra[tag, 0], extra[tag, 1], steps[tag], fit)
+
+
+def _require_converged(steps: IntArray, limit: int) -> None:
+    stuck = np.flatnonzero(steps > limit)
     if len(stuck):
         raise NotConverged(
-            f"Bradley-Terry: {len(stuck)} of {len(games.sizes)} tournaments did not converge in "
-            f"{max_iterations} steps, first of them {int(stuck[0])}"
+            f"Bradley-Terry: {len(stuck)} of {len(steps)} tournaments still moved after "
+            f"{limit} steps, the first of them number {int(stuck[0])}: raise max_iterations"
         )
-    fit = _Fit(games, prior, fitted, strength, extra)
-    single = games.tournament is None
-    return Strengths(
-        games.shaped(strength),
-        extra[0, 0] if single else extra[:, 0],
-        extra[0, 1] if single else extra[:, 1],
-        iterations[0] if single else iterations,
-        fit,
-    )
+
+
+def _require_likelihood_with_a_top(games: Games) -> None:
+    loose = np.flatnonzero(~strongly_connected(games))
+    if len(loose):
+        raise ValueError(
+            f"maximum likelihood does not exist in {len(loose)} of {len(games.sizes)} "
+            f"tournaments, the first of them number {int(loose[0])}: some candidates never lost "
+            "to the others, or never met them; give a prior"
+        )
+
+
+def win_probability(difference: float, position: float = 0.0) -> float:
+    """P(first beats second) for a difference in strength, the scalar form of the model."""
+    return 0.5 * (1.0 + math.tanh(0.5 * (difference + position)))

@@ -1,0 +1,32 @@
+"""Ratings from pairwise comparisons: NumPy on integer arrays, one tournament or many at once.
+
+    strengths = bradley_terry(first, second, score, n=8)
+    strengths.strength, strengths.se, strengths.interval(.95), strengths.components
+    probability_best(strengths)
+
+Every method takes the arrays that ``bon.rating.games`` describes.
+"""
+
+from bon.rating.bradley_terry import Strengths, bradley_terry, win_probability
+from bon.rating.counts import copeland, pagerank, points, win_rate
+from bon.rating.elo import EloAverage, EloScale, elo, elo_average
+from bon.rating.games import NotConverged
+from bon.rating.intervals import probability_best
+from bon.rating.posterior import Prior
+
+__all__ = [
+    "EloAverage",
+    "EloScale",
+    "NotConverged",
+    "Prior",
+    "Strengths",
+    "bradley_terry",
+    "copeland",
+    "elo",
+    "elo_average",
+    "pagerank",
+    "points",
+    "probability_best",
+    "win_probability",
+    "win_rate",
+]

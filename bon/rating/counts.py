@@ -1,0 +1,136 @@
+"""Ratings that count: points, win rates, Copeland, PageRank."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from bon.rating.games import FloatArray, Games, check, chunks
+
+
+def points(
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+    score: npt.ArrayLike,
+    *,
+    n: int | npt.ArrayLike,
+    tournament: npt.ArrayLike | None = None,
+    weight: npt.ArrayLike | None = None,
+) -> FloatArray:
+    """Weight of games won, ties and graded verdicts in proportion: (n,) or (B, n)."""
+    games = check(first, second, score, n, tournament, weight)
+    return games.shaped(_per_candidate(games)[0])
+
+
+def win_rate(
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+    score: npt.ArrayLike,
+    *,
+    n: int | npt.ArrayLike,
+    tournament: npt.ArrayLike | None = None,
+    weight: npt.ArrayLike | None = None,
+    per: Literal["game", "opponent"] = "game",
+) -> FloatArray:
+    """Points per game played, 0..1, (n,) or (B, n); NaN for a candidate without games.
+
+    ``per="opponent"`` averages the rates against each opponent met, so that one met often
+    counts no more than the others.
+    """
+    games = check(first, second, score, n, tournament, weight)
+    if per == "game":
+        won, lost = _per_candidate(games)
+        return games.shaped(_ratio(won, won + lost))
+    if per != "opponent":
+        raise ValueError(f'per must be "game" or "opponent", got {per!r}')
+    rate = np.zeros((len(games.sizes), games.n))
+    for where, part in chunks(games):
+        won = pair_points(part)
+        met = won + won.transpose(0, 2, 1)
+        share = np.where(met > 0.0, _ratio(won, met), 0.0)
+        rate[where, : part.n] = _ratio(share.sum(2), np.count_nonzero(met, axis=2).astype(float))
+    return games.shaped(rate)
+
+
+def copeland(
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+    score: npt.ArrayLike,
+    *,
+    n: int | npt.ArrayLike,
+    tournament: npt.ArrayLike | None = None,
+    weight: npt.ArrayLike | None = None,
+) -> FloatArray:
+    """Opponents beaten minus opponents lost to, by points over their common games: (n,) or (B, n).
+
+    n - 1 is a Condorcet winner. Pairs that are level or never met count nothing.
+    Source: Copeland, A reasonable social welfare function (1951).
+    """
+    games = check(first, second, score, n, tournament, weight)
+    net = np.zeros((len(games.sizes), games.n))
+    for where, part in chunks(games):
+        won = pair_points(part)
+        net[where, : part.n] = np.sign(won - won.transpose(0, 2, 1)).sum(2)
+    return games.shaped(net)
+
+
+def pagerank(
+    first: npt.ArrayLike,
+    second: npt.ArrayLike,
+    score: npt.ArrayLike,
+    *,
+    n: int,
+    weight: npt.ArrayLike | None = None,
+    damping: float = 0.85,
+) -> FloatArray:
+    """Share of time (n,) of a walker who moves from loser to winner, sums to 1.
+
+    The transition matrix is networkx's ``google_matrix``; its stationary vector is solved for,
+    so there is no iteration to fail. One tournament at a time.
+    Source: Page, Brin, Motwani and Winograd (1999).
+    """
+    import networkx as nx
+
+    won = pair_points(check(first, second, score, n, None, weight))[0]
+    if not n:
+        return np.zeros(0)
+    graph = nx.DiGraph()
+    graph.add_nodes_from(range(n))
+    loser, winner = np.nonzero(won.T)
+    graph.add_weighted_edges_from(
+        zip(loser.tolist(), winner.tolist(), won[winner, loser].tolist(), strict=True)
+    )
+    step = np.asarray(nx.google_matrix(graph, alpha=damping))
+    balance = np.vstack([step.T - np.eye(n), np.ones(n)])
+    share: FloatArray = np.linalg.lstsq(balance, np.append(np.zeros(n), 1.0))[0]
+    return share
+
+
+def pair_points(games: Games) -> FloatArray:
+    """(B, n, n) points of i against j."""
+    b, n, t = len(games.sizes), games.n, games.tournament
+    base = 0 if t is None else t * n
+    won = games.score * games.weights
+    table = np.bincount((base + games.first) * n + games.second, won, b * n * n)
+    lost = games.weights - won
+    table += np.bincount((base + games.second) * n + games.first, lost, b * n * n)
+    return table.reshape(b, n, n)
+
+
+def _per_candidate(games: Games) -> tuple[FloatArray, FloatArray]:
+    """(B, n) points won and points lost."""
+    b, n, t = len(games.sizes), games.n, games.tournament
+    base = 0 if t is None else t * n
+    first, second = base + games.first, base + games.second
+    won = games.score * games.weights
+    lost = games.weights - won
+    gained = np.bincount(first, won, b * n) + np.bincount(second, lost, b * n)
+    given = np.bincount(first, lost, b * n) + np.bincount(second, won, b * n)
+    return gained.reshape(b, n), given.reshape(b, n)
+
+
+def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:
+    """part / whole, NaN where whole is 0."""
+    return np.divide(part, whole, out=np.full_like(whole, np.nan), where=whole > 0.0)
