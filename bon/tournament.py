@@ -20,9 +20,10 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Generic, Protocol, TypeVar
+from operator import index, itemgetter
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from bon.types import BonError, Comparison, Match, Outcome, Verdict
 
@@ -64,11 +65,10 @@ class Table:
         Asked again for the same order, it is the next vote, never the old one. A VOID has already
         been retried once where the tournament allows it.
         """
-        if first == second or not (0 <= first < self.n and 0 <= second < self.n):
-            raise BonError(f"a strategy compared seats {first} and {second} of {self.n}: take two different seats")
-        repeat = self._asked[first, second]
-        self._asked[first, second] += 1
-        return Ask(first, second, repeat)
+        pair = self._pair(first, second)
+        repeat = self._asked[pair]
+        self._asked[pair] = repeat + 1
+        return Ask(*pair, repeat)
 
     def in_order(
         self, asks: Iterable[Ask], decided: Callable[[Sequence[Comparison]], bool]
@@ -81,9 +81,13 @@ class Table:
 
     async def duel(self, a: int, b: int, rule: Rule) -> int:
         """Await a match under `rule`; gives the winning seat."""
-        match = await rule(self, a, b)
+        return (await self.match(a, b, rule)).winner
+
+    async def match(self, a: int, b: int, rule: Rule) -> Match:
+        """As `duel`, but gives the whole match: what decided it, and by which comparisons."""
+        match = await rule(self, *self._pair(a, b))
         self._matches.append(match)
-        return match.winner
+        return match
 
     def together(self, awaitables: Iterable[Awaitable[T]]) -> Together[T]:
         """Await several comparisons, matches or coroutines of the strategy's own, all at once."""
@@ -97,17 +101,28 @@ class Table:
         """A fair coin, the same for the same purpose and ids."""
         return self._hash(purpose, ids) & 1 == 1
 
+    def _pair(self, a: int, b: int) -> tuple[int, int]:
+        """Both seats as plain integers, also where NumPy's come in; they end up in hashes and files."""
+        try:
+            pair = self.seats.index(a), self.seats.index(b)
+        except ValueError:
+            pair = (0, 0)
+        if pair[0] == pair[1]:
+            raise BonError(
+                f"a strategy compared seats {a!r} and {b!r}: take two different ones of 0 to {self.n - 1}"
+            )
+        return pair
+
     def _hash(self, purpose: str, ids: tuple[int, ...]) -> int:
-        text = f"{self._seed}\0{purpose}\0{ids}".encode("utf-8", "surrogatepass")
+        text = "\0".join((self._seed, purpose, *map(str, ids))).encode("utf-8", "surrogatepass")
         return int.from_bytes(blake2b(text, digest_size=8).digest(), "big")
 
 
 # --- the requests a strategy can await ----------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One judge call."""
+class Ask(NamedTuple):
+    """One judge call. A named tuple, because it is hashed several times in its short life."""
 
     first: int
     second: int
@@ -142,8 +157,7 @@ class Together(Generic[T]):
 # --- the machine ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """What changed with an answer: calls to make, and calls that no longer matter."""
 
     asked: tuple[Ask, ...] = ()
@@ -170,7 +184,7 @@ class Tournament:
         self._table = Table(n, seed, sizes)
         self._root = _Frame(strategy(self._table).__await__())
         self._retries = retries
-        self._waiting: dict[Ask, _Waiter] = {}
+        self._waiters: dict[Ask, _Waiter | None] = {}
         self._asked: list[Ask] = []
         self._dropped: list[Ask] = []
         self._played: list[tuple[int, tuple[int, ...], Comparison]] = []
@@ -183,16 +197,17 @@ class Tournament:
 
     def answer(self, ask: Ask, verdict: Verdict) -> Step:
         """Take the verdict of a call that was asked for; one that was dropped since is ignored."""
-        waiter = self._waiting.pop(ask, None)
+        waiter = self._waiters.get(ask)
         if waiter is None:
             return Step()
+        self._waiters[ask] = None
         comparison = Comparison(
             ask.first, ask.second, ask.repeat, ask.attempt, waiter.stage, verdict
         )
         waiter.attempts.append(comparison)
         if verdict.outcome is Outcome.VOID and ask.attempt < self._retries:
             waiter.stage += 1
-            self._ask(replace(ask, attempt=ask.attempt + 1), waiter)
+            self._ask(ask._replace(attempt=ask.attempt + 1), waiter)
         else:
             self._deliver(waiter.frame, waiter.position, comparison)
         return self._step()
@@ -217,7 +232,7 @@ class Tournament:
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
         """Every call that counted, retries of a VOID included, by stage and then as the strategy asked."""
-        return tuple(c for _, _, c in sorted(self._played, key=lambda entry: entry[:2]))
+        return tuple(c for _, _, c in sorted(self._played, key=itemgetter(0, 1)))
 
     @property
     def matches(self) -> tuple[Match, ...]:
@@ -233,42 +248,47 @@ class Tournament:
 
     def _advance(self, frame: _Frame, value: Any) -> None:
         """Run `frame` to its next request, and whoever waited for it when it ends."""
-        while True:
+        parts: Sequence[Any] = ()
+        while not parts:
             try:
                 request = frame.coroutine.send(value)
             except StopIteration as stop:
-                if frame.parent is None:
-                    self._finish(stop.value)
-                else:
-                    frame.parent.horizon = max(frame.parent.horizon, frame.stage)
-                    self._deliver(frame.parent, frame.position, stop.value)
+                self._end(frame, stop.value)
                 return
             if isinstance(request, Ask):
-                frame.expect(1, request)
-                self._ask(request, frame.waiter(0))
-                return
-            if isinstance(request, InOrder) and request.asks:
-                frame.expect(len(request.asks), request)
-                for position, ask in enumerate(request.asks):
-                    self._ask(ask, frame.waiter(position))
-                return
-            if isinstance(request, Together) and request.parts:
-                frame.expect(len(request.parts), request)
-                for position, part in enumerate(request.parts):
-                    if isinstance(part, Ask):
-                        self._ask(part, frame.waiter(position))
-                    else:
-                        self._advance(frame.child(part.__await__(), position), None)
-                return
-            if not isinstance(request, InOrder | Together):
-                raise BonError(
-                    "a strategy may await only compare, in_order, duel and together of its table,"
-                    f" not {request!r}"
-                )
+                parts = (request,)
+            elif isinstance(request, InOrder):
+                parts = request.asks
+            elif isinstance(request, Together):
+                parts = request.parts
+            else:
+                raise _foreign(request)
             value = []
+        frame.expect(request, len(parts))
+        for position, part in enumerate(parts):
+            if isinstance(part, Ask):
+                self._ask(part, frame.waiter(position))
+            elif hasattr(part, "__await__"):
+                self._advance(_Frame(part.__await__(), frame, position), None)
+            else:
+                raise _foreign(part)
+
+    def _end(self, frame: _Frame, value: Any) -> None:
+        parent = frame.parent
+        if parent is None:
+            self._finish(value)
+        else:
+            parent.horizon = max(parent.horizon, frame.stage)
+            self._deliver(parent, frame.position, value)
 
     def _ask(self, ask: Ask, waiter: _Waiter) -> None:
-        self._waiting[ask] = waiter
+        if ask in self._waiters:
+            raise BonError(
+                f"a strategy awaited one comparison of {ask.first} and {ask.second} twice:"
+                " call compare again for another"
+            )
+        waiter.ask = ask
+        self._waiters[ask] = waiter
         self._asked.append(ask)
 
     def _deliver(self, frame: _Frame, position: int, value: Any) -> None:
@@ -280,20 +300,19 @@ class Tournament:
             taken = frame.deciding_prefix(request.decided)
             if taken is None:
                 return
-            for ask in [a for a, w in self._waiting.items() if w.frame is frame]:
-                del self._waiting[ask]
-                self._dropped.append(ask)
         elif frame.missing:
             return
         else:
             taken = len(frame.results)
-        results = frame.results[:taken]
-        for position in range(taken):
-            waiter = frame.waiters.get(position)
-            if waiter is not None:
+        for waiter in frame.waiters:
+            if waiter.position < taken:
                 self._record(frame, waiter)
-        frame.stage = max(frame.stage, frame.horizon)
+            elif self._waiters[waiter.ask]:
+                self._waiters[waiter.ask] = None
+                self._dropped.append(waiter.ask)
+        frame.stage = frame.horizon
         frame.requests += 1
+        results = frame.results[:taken]
         self._advance(frame, results[0] if isinstance(request, Ask) else results)
 
     def _record(self, frame: _Frame, waiter: _Waiter) -> None:
@@ -301,15 +320,24 @@ class Tournament:
         self._played += [(c.stage, path, c) for c in waiter.attempts]
         frame.horizon = max(frame.horizon, waiter.stage)
 
-    def _finish(self, result: int | Sequence[int]) -> None:
-        order = [result] if isinstance(result, int) else list(result)
-        n = self._table.n
-        whole = len(order) == 1 or sorted(order) == list(range(n))
-        if not order or not whole or not 0 <= order[0] < n:
+    def _finish(self, result: Any) -> None:
+        seats = self._table.seats
+        try:
+            order = [index(seat) for seat in (result if isinstance(result, Iterable) else [result])]
+        except TypeError:
+            order = []
+        if sorted(order) != list(seats) and not (len(order) == 1 and order[0] in seats):
             raise BonError(
-                f"a strategy must name one seat or order all {n}, not {result!r}"
+                f"a strategy must name one seat or order all {len(seats)}, not {result!r}"
             )
         self._order = order
+
+
+def _foreign(request: object) -> BonError:
+    return BonError(
+        "a strategy may await only compare, in_order, duel and together of its table,"
+        f" not {request!r}"
+    )
 
 
 class _Frame:
@@ -342,24 +370,21 @@ class _Frame:
         self.path: tuple[int, ...] = (
             () if parent is None else (*parent.path, parent.requests, position)
         )
-        self.stage = 0 if parent is None else parent.stage
+        self.stage: int = 0 if parent is None else parent.stage
         self.horizon = self.stage
-        self.requests = 0
-        self.expect(0, None)
+        self.requests: int = 0
 
-    def expect(self, count: int, request: Any) -> None:
+    def expect(self, request: Any, count: int) -> None:
         self.request = request
         self.results: list[Any] = [None] * count
         self.missing = count
         self.prefix = 0
-        self.waiters: dict[int, _Waiter] = {}
+        self.waiters: list[_Waiter] = []
 
     def waiter(self, position: int) -> _Waiter:
-        waiter = self.waiters[position] = _Waiter(self, position, self.stage + 1)
+        waiter = _Waiter(self, position)
+        self.waiters.append(waiter)
         return waiter
-
-    def child(self, coroutine: Generator[Any, Any, Any], position: int) -> _Frame:
-        return _Frame(coroutine, self, position)
 
     def deciding_prefix(self, decided: Callable[[Sequence[Comparison]], bool]) -> int | None:
         """Length of the smallest complete prefix of results that decides, or of all of them."""
@@ -373,10 +398,11 @@ class _Frame:
 class _Waiter:
     """A call that is under way: who awaits it, and the attempts made so far."""
 
-    __slots__ = ("attempts", "frame", "position", "stage")
+    __slots__ = ("ask", "attempts", "frame", "position", "stage")
+    ask: Ask
 
-    def __init__(self, frame: _Frame, position: int, stage: int) -> None:
+    def __init__(self, frame: _Frame, position: int) -> None:
         self.frame = frame
         self.position = position
-        self.stage = stage
+        self.stage = frame.stage + 1
         self.attempts: list[Comparison] = []

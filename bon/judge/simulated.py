@@ -62,11 +62,13 @@ def simulated(
     sign is the verdict: the one normal law that is calibrated, its m fixed by the error rate.
     """
     voids = voids or {}
-    rates = {"persistence": persistence, "ties": ties, **voids, "ties and voids": ties + sum(voids.values())}
-    for name, rate in rates.items():
-        if not 0.0 <= rate <= 1.0:
-            raise BonError(f"a simulated judge's {name} is a share from 0 to 1, not {rate}")
     limits = list(accumulate([*voids.values(), ties]))
+    for share in (persistence, ties, *voids.values(), limits[-1]):
+        if not 0.0 <= share <= 1.0:
+            raise BonError(
+                "a simulated judge's persistence, ties and voids, and ties and voids together,"
+                f" are shares from 0 to 1, not {share}"
+            )
     spoilt = [*(_void(reason) for reason in voids), _TIE]
     spoilt_rate = limits[-1]
     calls, pairs = (_mix(seed * 2 + stream & _MASK) for stream in (1, 2))
