@@ -31,6 +31,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 setup: $(STAMP) ## make .venv from the lock, once
+	@:
 
 demo: setup ## run the main job on bundled problems with bundled models
 	@$(VENV)/bin/bon demo
@@ -70,13 +71,15 @@ endef
 # Prints the first Python that will do, or what is missing.
 suits := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 define find_python
-[ "$$(uname)" = Linux ] || { echo "missing: Linux, vLLM's CPU build has no wheels for $$(uname)"; exit; }
-for python in $(PYTHON); do
-  "$$python" -c '$(suits)' 2>/dev/null || continue
-  "$$python" -c 'import ensurepip, venv' 2>/dev/null && echo "$$python" ||
-    echo "missing: the venv module of $$python (Debian and Ubuntu: apt install python3-venv)"
-  exit
-done
+if [ "$$(uname)" != Linux ]; then \
+  echo "missing: Linux, the CPU build of vLLM has no wheels for $$(uname)"; exit; \
+fi; \
+for python in $(PYTHON); do \
+  "$$python" -c '$(suits)' 2>/dev/null || continue; \
+  "$$python" -c 'import ensurepip, venv' 2>/dev/null && echo "$$python" || \
+    echo "missing: the venv module of $$python (Debian and Ubuntu: apt install python3-venv)"; \
+  exit; \
+done; \
 echo "missing: Python 3.11 or newer, up to 3.14 (make PYTHON=/path/to/python3 names one off PATH)"
 endef
 
