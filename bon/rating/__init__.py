@@ -11,21 +11,26 @@ from bon.rating.bradley_terry import Strengths, bradley_terry, win_probability
 from bon.rating.counts import copeland, pagerank, points, win_rate
 from bon.rating.elo import EloAverage, EloScale, elo, elo_average
 from bon.rating.games import NotConverged
-from bon.rating.intervals import probability_best
+from bon.rating.intervals import Bootstrap, bootstrap, probability_above, probability_best
+from bon.rating.names import index_names
 from bon.rating.posterior import Prior
 
 __all__ = [
+    "Bootstrap",
     "EloAverage",
     "EloScale",
     "NotConverged",
     "Prior",
     "Strengths",
+    "bootstrap",
     "bradley_terry",
     "copeland",
     "elo",
     "elo_average",
+    "index_names",
     "pagerank",
     "points",
+    "probability_above",
     "probability_best",
     "win_probability",
     "win_rate",

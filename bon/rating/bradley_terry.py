@@ -22,9 +22,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from bon.rating.climb import climb
 from bon.rating.components import Components, components_of, strongly_connected
 from bon.rating.games import BoolArray, FloatArray, Games, IntArray, NotConverged, check, chunks
-from bon.rating.posterior import Prior, Table, climb, gauge, slopes, start, tabulate
+from bon.rating.posterior import TIE_AT_REST, Prior, Table, gauge, slopes, tabulate
 
 Term = float | Literal["fit"]
 """A model term: its known value, or "fit" for one of each tournament's own."""
@@ -47,23 +48,24 @@ class Fit:
         """Whether slots or ties matter to the model."""
         return bool(self.extra.any()) or any(self.fitted)
 
-    def covariances(self) -> Iterator[tuple[IntArray, Table, FloatArray]]:
+    def inverse_curvatures(self) -> Iterator[tuple[IntArray, Table, FloatArray]]:
         """Tournament numbers, their table and (tournaments, n+e, n+e) inverse curvature.
 
         Padding and, without a prior, the common shift are in it with variance 1.
         """
         for where, games in chunks(self.games):
-            table = tabulate(games, self.directed)
+            table = tabulate(games, directed=True)
             ended = self.strength[where, : games.n], self.extra[where]
-            yield where, table, np.linalg.inv(slopes(table, self.prior, *ended, self.fitted)[1])
+            _, curvature = slopes(table, self.prior, *ended, self.fitted)
+            yield where, table, np.asarray(np.linalg.inv(curvature), dtype=np.float64)
 
     def strength_covariances(self) -> Iterator[tuple[IntArray, FloatArray]]:
         """Tournament numbers and (tournaments, n, n) covariances of strengths, 0 on padding."""
-        for where, table, inverse in self.covariances():
+        for where, table, inverse in self.inverse_curvatures():
             n = table.seated.shape[1]
             block = inverse[:, :n, :n]
             if self.prior is None:
-                block = block - gauge(table)
+                block = block - gauge(table.seated)
             yield where, block * (table.seated[:, :, None] & table.seated[:, None, :])
 
 
@@ -148,13 +150,13 @@ def bradley_terry(
     fitted = (position == "fit", tie == "fit")
     extra = np.zeros((len(games.sizes), 2))
     extra[:, 0] = 0.0 if fitted[0] else position
-    extra[:, 1] = 0.5 if fitted[1] else tie
+    extra[:, 1] = TIE_AT_REST if fitted[1] else tie
     strength = np.zeros((len(games.sizes), games.n))
     steps = np.zeros(len(games.sizes), dtype=np.intp)
     fit = Fit(games, prior, fitted, strength, extra)
     for where, part in chunks(games):
         table = tabulate(part, fit.directed)
-        climbed = climb(table, prior, start(table), extra[where], fitted, max_iterations)
+        climbed = climb(table, prior, extra[where], fitted, max_iterations)
         strength[where, : part.n], extra[where], steps[where] = climbed
     _require_converged(steps, max_iterations)
     tag = 0 if games.tournament is None else slice(None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bon.rating.games import BoolArray, FloatArray, Games, chunks
+from bon.rating.games import BoolArray, FloatArray, Games, chunks, tally
 
 Components = list[list[int]]
 """Groups of candidates, each in ascending order, the groups by their first member."""
@@ -13,7 +13,7 @@ Components = list[list[int]]
 def reachable(edge: BoolArray) -> BoolArray:
     """(B, n, n) whether j can be reached from i, itself included, along edges (B, n, n)."""
     n = edge.shape[-1]
-    reach = edge | np.eye(n, dtype=bool)
+    reach: BoolArray = edge | np.eye(n, dtype=bool)
     for _ in range(max(1, n - 1).bit_length()):
         # float32 because boolean matrix products bypass BLAS; counts stay exact up to 2**24
         single = reach.astype(np.float32)
@@ -51,7 +51,7 @@ def _edges(games: Games, strength: FloatArray, one_way: bool = False) -> BoolArr
     """(B, n, n) pairs that have a comparison with strength above 0."""
     b, n = len(games.sizes), games.n
     row = games.first if games.tournament is None else games.tournament * n + games.first
-    edge = np.bincount(row * n + games.second, strength, b * n * n).reshape(b, n, n) > 0.0
+    edge = tally(row * n + games.second, strength, (b, n, n)) > 0.0
     return edge if one_way else edge | edge.transpose(0, 2, 1)
 
 

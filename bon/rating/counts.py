@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from bon.rating.games import FloatArray, Games, check, chunks
+from bon.rating.games import FloatArray, Games, check, chunks, tally
 
 
 def points(
@@ -113,10 +113,10 @@ def pair_points(games: Games) -> FloatArray:
     b, n, t = len(games.sizes), games.n, games.tournament
     base = 0 if t is None else t * n
     won = games.score * games.weights
-    table = np.bincount((base + games.first) * n + games.second, won, b * n * n)
+    table = tally((base + games.first) * n + games.second, won, (b, n, n))
     lost = games.weights - won
-    table += np.bincount((base + games.second) * n + games.first, lost, b * n * n)
-    return table.reshape(b, n, n)
+    table += tally((base + games.second) * n + games.first, lost, (b, n, n))
+    return table
 
 
 def _per_candidate(games: Games) -> tuple[FloatArray, FloatArray]:
@@ -126,9 +126,9 @@ def _per_candidate(games: Games) -> tuple[FloatArray, FloatArray]:
     first, second = base + games.first, base + games.second
     won = games.score * games.weights
     lost = games.weights - won
-    gained = np.bincount(first, won, b * n) + np.bincount(second, lost, b * n)
-    given = np.bincount(first, lost, b * n) + np.bincount(second, won, b * n)
-    return gained.reshape(b, n), given.reshape(b, n)
+    gained = tally(first, won, (b, n)) + tally(second, lost, (b, n))
+    given = tally(first, lost, (b, n)) + tally(second, won, (b, n))
+    return gained, given
 
 
 def _ratio(part: FloatArray, whole: FloatArray) -> FloatArray:

@@ -17,6 +17,7 @@ own size. Void verdicts have no score and are not passed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -38,7 +39,7 @@ class NotConverged(RuntimeError):
 
 @dataclass(frozen=True, eq=False)
 class Games:
-    """Checked comparisons. ``tournament`` is None for one tournament, ``weight`` where all are 1."""
+    """Checked comparisons; ``tournament`` is None for one alone, ``weight`` where all are 1."""
 
     first: IntArray
     second: IntArray
@@ -61,7 +62,8 @@ class Games:
     def shaped(self, per_candidate: FloatArray) -> FloatArray:
         """(B, n) values as the caller sees them: (n,) for one tournament, NaN where nobody sits."""
         if self.tournament is None:
-            return per_candidate[0]
+            alone: FloatArray = per_candidate[0]
+            return alone
         if self.sizes.min(initial=self.n) == self.n:
             return per_candidate
         return np.where(np.arange(self.n) < self.sizes[:, None], per_candidate, np.nan)
@@ -136,6 +138,11 @@ def _weighted(games: Games, weight: npt.ArrayLike) -> Games:
         raise ValueError("weight must be finite and not negative")
     games = replace(games, weight=w)
     return games if w.all() else rows(games, np.flatnonzero(w))
+
+
+def tally(cell: IntArray, value: FloatArray | None, shape: tuple[int, ...]) -> FloatArray:
+    """Sums of the values (ones if absent) that fall into each cell of an array of this shape."""
+    return np.bincount(cell, value, math.prod(shape)).astype(np.float64, copy=False).reshape(shape)
 
 
 def rows(games: Games, keep: IntArray) -> Games:
