@@ -1,0 +1,481 @@
+"""What a result says about its judge and about itself, and what a person should know of it in words.
+
+    diagnoses = list(diagnose(results))
+    summary = summarise(diagnoses)
+    print(*findings(summary), sep="\\n")
+
+A `Diagnosis` counts within one result; a `Summary` adds up a run, with 95% intervals that know that
+the comparisons of one prompt are not independent of each other. A VOID is in no rate but its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from bon.grouping import boxed, last_number
+from bon.rating import bradley_terry, copeland, probability_best, win_rate
+from bon.rating.components import reachable
+from bon.schema import totals
+from bon.shape import by_rank, cross_table
+from bon.types import Comparison, Decision, Outcome, Result, VoidReason
+
+
+class Part(NamedTuple):
+    """So many of so many."""
+
+    hits: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """How often each way of choosing is right where the true answer is known, 0 to 1."""
+
+    winner: float
+    random: float
+    """The expected share of a candidate drawn at random."""
+    majority: float
+    """A candidate of the largest group of equal answers, drawn where several are largest."""
+    oracle: float
+    """1 where any candidate is right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """One result, counted."""
+
+    first_slot: Part
+    """Decided comparisons that named the first slot."""
+    flips: Part
+    """Pairs asked in both orders of which the two verdicts differ, a tie against a win included."""
+    ties: Part
+    voids: Part
+    void_reasons: Mapping[VoidReason, int]
+    coins: Part
+    """Matches that a coin decided."""
+    cyclic: Part
+    """Triples of candidates, each pair decided, that go round in a circle (25% under a blind judge)."""
+    contradictions: tuple[tuple[int, ...], ...]
+    """Strongly connected components of more than one candidate: each is better than every other."""
+    longer: Part
+    """Decided comparisons of responses of different lengths that named the longer one."""
+    cut_off: Part
+    """Candidates that hit the policy's token limit."""
+    agreement: Mapping[str, bool]
+    """By rating: whether the winner is its best too; empty where there is no verdict to rate by."""
+    margin: float | None
+    """The winner's strength less that of the best other candidate; below 0 where that one is stronger."""
+    p_best: float | None
+    """Posterior probability that the winner is the best of those that played."""
+    cost: Mapping[str, int]
+    truth: Truth | None
+    failed: bool
+    """Whether there is no winner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """`hits` of `of` over a run, with a 95% interval."""
+
+    hits: int
+    of: int
+    low: float
+    high: float
+
+    @property
+    def value(self) -> float | None:
+        return self.hits / self.of if self.of else None
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Means over the prompts with a known answer; intervals from a bootstrap over prompts."""
+
+    prompts: int
+    winner: float
+    low: float
+    high: float
+    random: float
+    majority: float
+    oracle: float
+    gain: tuple[float, float, float]
+    """The winner's accuracy less that of a random candidate, with its interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A run, added up. See `Diagnosis` for what each share is of."""
+
+    prompts: int
+    failed: int
+    first_slot: Share
+    flips: Share
+    ties: Share
+    voids: Share
+    void_reasons: Mapping[VoidReason, int]
+    coins: Share
+    cyclic: Share
+    longer: Share
+    cut_off: Share
+    agreement: Mapping[str, Share]
+    p_best: float | None
+    """Mean over the prompts."""
+    uncertain: Share
+    """Prompts whose winner is more likely not the best than the best."""
+    cost: Mapping[str, int]
+    accuracy: Accuracy | None
+
+
+def diagnose(results: Iterable[Result], batch: int = 256) -> Iterator[Diagnosis]:
+    """A diagnosis for each result, in order; ratings are fitted for `batch` of them at once."""
+    stream = iter(results)
+    while chunk := list(islice(stream, batch)):
+        for result, judged in zip(chunk, _rate(chunk), strict=True):
+            yield _count(result, *judged)
+
+
+def summarise(diagnoses: Iterable[Diagnosis]) -> Summary:
+    """Add up a run."""
+    run = list(diagnoses)
+    reasons: Counter[VoidReason] = Counter()
+    cost: Counter[str] = Counter()
+    for diagnosis in run:
+        reasons.update(diagnosis.void_reasons)
+        cost.update({k: v for k, v in diagnosis.cost.items() if k != "stages"})
+    sure = [d.p_best for d in run if d.p_best is not None]
+    ratings = sorted({name for d in run for name in d.agreement})
+    return Summary(
+        prompts=len(run),
+        failed=sum(d.failed for d in run),
+        first_slot=share(d.first_slot for d in run),
+        flips=share(d.flips for d in run),
+        ties=share(d.ties for d in run),
+        voids=share(d.voids for d in run),
+        void_reasons=dict(reasons.most_common()),
+        coins=share(d.coins for d in run),
+        cyclic=share(d.cyclic for d in run),
+        longer=share(d.longer for d in run),
+        cut_off=share(d.cut_off for d in run),
+        agreement={
+            name: share(Part(d.agreement[name], 1) for d in run if name in d.agreement)
+            for name in ratings
+        },
+        p_best=sum(sure) / len(sure) if sure else None,
+        uncertain=share(Part(p < 0.5, 1) for p in sure),
+        cost=dict(cost) | {"stages": max((d.cost["stages"] for d in run), default=0)},
+        accuracy=_accuracy([d.truth for d in run if d.truth is not None]),
+    )
+
+
+def share(parts: Iterable[Part]) -> Share:
+    """The share over all parts, one part a prompt.
+
+    Wilson's interval, on as many independent observations as the spread between prompts shows the
+    comparisons to be worth (the linearised variance of a ratio; Cochran, Sampling Techniques, 6.4).
+    """
+    pairs = [part for part in parts if part.of]
+    hits, of = sum(p.hits for p in pairs), sum(p.of for p in pairs)
+    if not of:
+        return Share(0, 0, 0.0, 1.0)
+    p = hits / of
+    worth = float(of)
+    if len(pairs) > 1 and 0 < p < 1:
+        spread = sum((part.hits - p * part.of) ** 2 for part in pairs)
+        variance = spread / of**2 * len(pairs) / (len(pairs) - 1)
+        worth = min(worth, p * (1 - p) / variance) if variance else worth
+    z2 = 1.96**2
+    middle = (p + z2 / (2 * worth)) / (1 + z2 / worth)
+    reach = math.sqrt(z2 * (p * (1 - p) / worth + z2 / (4 * worth**2))) / (1 + z2 / worth)
+    return Share(hits, of, max(0.0, middle - reach), min(1.0, middle + reach))
+
+
+def is_right(text: str, answer: str) -> bool:
+    r"""Whether a response gives the true answer: as its whole text, in its `\boxed{}`, or, where the
+    answer is a number, as its last number."""
+    said = boxed(text)
+    if answer.strip() in (text.strip(), said):
+        return True
+    try:
+        float(answer.replace(",", ""))
+    except ValueError:
+        return False
+    return last_number(said or text) == last_number(answer)
+
+
+# --- in words -------------------------------------------------------------------------------------
+
+
+def findings(summary: Summary) -> list[str]:
+    """What a person should know, the gravest first: each a sentence with its number and what to do."""
+    found: list[str] = []
+    s = summary
+    if s.failed:
+        found.append(f"{s.failed} of {s.prompts} prompts have no winner: see their errors.")
+    if s.accuracy and s.accuracy.prompts > 1 and s.accuracy.gain[1] <= 0:
+        a = s.accuracy
+        told = (
+            "the judge makes it worse"
+            if a.gain[2] < 0
+            else "no difference beyond chance on this many prompts"
+        )
+        found.append(
+            f"The winner is right on {a.winner:.0%} of prompts, a random candidate on"
+            f" {a.random:.0%}: {told}."
+        )
+    if _at_least(s.voids, 0.02):
+        reason = next(iter(s.void_reasons))
+        listed = ", ".join(f"{r} {n / s.voids.of:.1%}" for r, n in s.void_reasons.items())
+        found.append(
+            f"{_percent(s.voids)} of judge calls gave no verdict ({listed}): {_REMEDY[reason]}."
+        )
+    if _beside_half(s.first_slot, 0.05):
+        first = (s.first_slot.value or 0) > 0.5
+        preferred = s.first_slot.hits if first else s.first_slot.of - s.first_slot.hits
+        advice = (
+            "both orders were asked, so it cancels, at the price of split matches"
+            if s.flips.of * 2 >= s.first_slot.of * 0.8
+            else "use both orders"
+        )
+        found.append(
+            f"The judge preferred the {'first' if first else 'second'} slot in"
+            f" {preferred / s.first_slot.of:.0%} of decided pairs: {advice}."
+        )
+    if _at_least(s.flips, 0.2):
+        found.append(
+            f"The two orders disagreed on {_percent(s.flips)} of pairs: ask for more votes"
+            " (rule=votes:3), or take a stronger judge."
+        )
+    if _at_least(s.coins, 0.1):
+        found.append(
+            f"A coin decided {_percent(s.coins)} of matches, for the verdicts were split or void:"
+            " an odd number of votes (rule=votes:3) leaves fewer."
+        )
+    if _at_least(s.ties, 0.3):
+        found.append(
+            f"The judge called {_percent(s.ties)} of pairs level: the candidates may be too alike,"
+            " or the judge too coarse."
+        )
+    if _at_least(s.cyclic, 0.08):
+        found.append(
+            f"{_percent(s.cyclic)} of triples go round in a circle, 25% would be a blind judge:"
+            " ratings and brackets rest on contradictions."
+        )
+    if _beside_half(s.longer, 0.1):
+        word = "longer" if (s.longer.value or 0) > 0.5 else "shorter"
+        wins = max(s.longer.hits, s.longer.of - s.longer.hits)
+        found.append(
+            f"The {word} response won {wins / s.longer.of:.0%} of decided pairs: make sure that the"
+            " judge rewards what it says, not its length."
+        )
+    if _at_least(s.uncertain, 0.5):
+        found.append(
+            f"On {_percent(s.uncertain)} of prompts the winner is more likely not the best than the"
+            " best: more votes or another strategy would settle more."
+        )
+    for name, agreed in s.agreement.items():
+        if agreed.of >= _ENOUGH and 1 - (agreed.value or 0) >= 0.1:
+            found.append(
+                f"On {1 - (agreed.value or 0):.0%} of prompts {name} names another winner than the"
+                " strategy did."
+            )
+    if _at_least(s.cut_off, 0.05):
+        found.append(
+            f"{_percent(s.cut_off)} of candidates hit the token limit: raise --max-tokens."
+        )
+    return found
+
+
+_ENOUGH = 20
+"""So many observations before a share is worth a sentence."""
+
+_REMEDY: Mapping[VoidReason, str] = {
+    VoidReason.TRUNCATED: "raise --judge-max-tokens, or set --thinking-budget",
+    VoidReason.UNPARSABLE: "see whether --judge-template fits the judge",
+    VoidReason.TOO_LONG: "the candidates are too long for the judge's context",
+    VoidReason.FAILED: "see the calls' own errors",
+}
+
+
+def _at_least(share: Share, threshold: float) -> bool:
+    return share.of >= _ENOUGH and (share.value or 0) >= threshold
+
+
+def _beside_half(share: Share, distance: float) -> bool:
+    """Whether a share differs from one half by so much, and beyond chance."""
+    far = abs((share.value or 0) - 0.5) >= distance
+    return share.of >= _ENOUGH and far and not share.low <= 0.5 <= share.high
+
+
+def _percent(share: Share) -> str:
+    value = share.value or 0.0
+    return f"{value:.0%}" if value >= 0.1 else f"{value:.1%}"
+
+
+# --- one result -----------------------------------------------------------------------------------
+
+
+def _count(
+    result: Result, agreement: Mapping[str, bool], margin: float | None, p_best: float | None
+) -> Diagnosis:
+    outcomes = Counter(c.verdict.outcome for c in result.comparisons)
+    decided = outcomes[Outcome.FIRST] + outcomes[Outcome.SECOND]
+    verdicts = decided + outcomes[Outcome.TIE]
+    reasons = Counter(c.verdict.void_reason for c in result.comparisons if c.verdict.void_reason)
+    cyclic, contradictions = _contradictions(result)
+    return Diagnosis(
+        first_slot=Part(outcomes[Outcome.FIRST], decided),
+        flips=_flips(result.comparisons),
+        ties=Part(outcomes[Outcome.TIE], verdicts),
+        voids=Part(outcomes[Outcome.VOID], len(result.comparisons)),
+        void_reasons=dict(reasons),
+        coins=Part(
+            sum(m.decision is not Decision.VERDICTS for m in result.matches), len(result.matches)
+        ),
+        cyclic=cyclic,
+        contradictions=contradictions,
+        longer=_longer(result),
+        cut_off=Part(
+            sum(c.finish_reason == "length" for c in result.candidates), len(result.candidates)
+        ),
+        agreement=agreement,
+        margin=margin,
+        p_best=p_best,
+        cost=totals(result),
+        truth=_truth(result),
+        failed=result.winner is None,
+    )
+
+
+def _flips(comparisons: Sequence[Comparison]) -> Part:
+    votes: dict[tuple[int, int, int], dict[bool, float]] = {}
+    for c in comparisons:
+        if c.score_first is not None:
+            low, high = sorted((c.first, c.second))
+            in_order = c.first == low
+            score_low = c.score_first if in_order else 1 - c.score_first
+            votes.setdefault((low, high, c.repeat), {})[in_order] = score_low
+    both = [vote for vote in votes.values() if len(vote) == 2]
+    return Part(sum(vote[True] != vote[False] for vote in both), len(both))
+
+
+def _longer(result: Result) -> Part:
+    lengths = [len(candidate.text) for candidate in result.candidates]
+    won = [
+        lengths[c.winner] > lengths[c.first + c.second - c.winner]
+        for c in result.comparisons
+        if c.winner is not None and lengths[c.first] != lengths[c.second]
+    ]
+    return Part(sum(won), len(won))
+
+
+def _contradictions(result: Result) -> tuple[Part, tuple[tuple[int, ...], ...]]:
+    players = sorted(by_rank(result))
+    place = {player: i for i, player in enumerate(players)}
+    beats = np.zeros((len(players), len(players)), dtype=bool)
+    for (row, column), tally in cross_table(result).items():
+        beats[place[row], place[column]] = tally.wins > tally.losses
+    if len(players) < 3:
+        return Part(0, 0), ()
+    edges = beats.astype(np.float64)
+    either = edges + edges.T
+    cyclic = round(float(np.trace(edges @ edges @ edges)) / 3)
+    triples = round(float(np.trace(either @ either @ either)) / 6)
+    reach = reachable(beats)
+    mutual = reach & reach.T
+    groups = {tuple(np.flatnonzero(row).tolist()) for row in mutual if row.sum() > 1}
+    return Part(cyclic, triples), tuple(
+        tuple(players[i] for i in group) for group in sorted(groups)
+    )
+
+
+def _truth(result: Result) -> Truth | None:
+    answer = result.prompt.answer
+    if answer is None or not result.candidates:
+        return None
+    right = [is_right(candidate.text, answer) for candidate in result.candidates]
+    sizes = Counter(result.groups)
+    largest = max(sizes.values())
+    majority = [right[player] for player, size in sizes.items() if size == largest]
+    return Truth(
+        winner=float(result.winner is not None and right[result.winner]),
+        random=sum(right) / len(right),
+        majority=sum(majority) / len(majority),
+        oracle=float(any(right)),
+    )
+
+
+# --- many results at once -------------------------------------------------------------------------
+
+
+def _rate(
+    results: Sequence[Result],
+) -> Iterator[tuple[dict[str, bool], float | None, float | None]]:
+    """For each result: which ratings agree with the winner, its margin, and its chance to be best."""
+    seats = [{player: i for i, player in enumerate(by_rank(result))} for result in results]
+    games = [
+        (t, seats[t][c.first], seats[t][c.second], c.score_first)
+        for t, result in enumerate(results)
+        for c in result.comparisons
+        if c.score_first is not None
+    ]
+    tournament, first, second = np.array([g[:3] for g in games], dtype=np.intp).reshape(-1, 3).T
+    score = np.array([g[3] for g in games], dtype=np.float64)
+    sizes = np.array([max(1, len(seat)) for seat in seats])
+    fit = bradley_terry(first, second, score, n=sizes, tournament=tournament)
+    best = probability_best(fit)
+    ratings: dict[str, npt.NDArray[np.float64]] = {}
+    if games:
+        ratings = {
+            "Bradley-Terry": fit.strength,
+            "win rate": win_rate(first, second, score, n=sizes, tournament=tournament),
+            "Copeland": copeland(first, second, score, n=sizes, tournament=tournament),
+        }
+    heard = set(tournament.tolist())
+    for t, (result, seat) in enumerate(zip(results, seats, strict=True)):
+        if result.winner is None:
+            yield {}, None, None
+            continue
+        winner = seat[result.winner]
+        agreement = {name: _is_best(r[t], winner) for name, r in ratings.items()}
+        elo = {seat[s.candidate]: s.elo for s in result.ranking if s.elo is not None}
+        if len(elo) == len(seat) > 1:
+            agreement["Elo"] = _is_best(np.array([elo[i] for i in range(len(seat))]), winner)
+        others = np.delete(fit.strength[t, : len(seat)], winner)
+        margin = float(fit.strength[t, winner] - others.max()) if len(others) else None
+        yield agreement if t in heard else {}, margin, float(best[t, winner])
+
+
+def _is_best(rating: npt.NDArray[np.float64], winner: int) -> bool:
+    told = rating[~np.isnan(rating)]
+    return not len(told) or bool(rating[winner] >= told.max() - 1e-9)
+
+
+def _accuracy(truths: Sequence[Truth], resamples: int = 1000) -> Accuracy | None:
+    if not truths:
+        return None
+    table = np.array([(t.winner, t.random, t.majority, t.oracle) for t in truths])
+    rng = np.random.default_rng(0)
+    n = len(table)
+    draws = np.array([table[rng.integers(0, n, n), :2].mean(0) for _ in range(resamples)])
+    low, high = np.quantile(draws[:, 0], (0.025, 0.975))
+    gain = draws[:, 0] - draws[:, 1]
+    winner, random, majority, oracle = table.mean(0).tolist()
+    gain_low, gain_high = np.quantile(gain, (0.025, 0.975)).tolist()
+    return Accuracy(
+        n,
+        winner,
+        float(low),
+        float(high),
+        random,
+        majority,
+        oracle,
+        (winner - random, gain_low, gain_high),
+    )
