@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from bon.tournament import Rule, Table
-from bon.types import BonError, Comparison, Decision, Match
+from bon.types import BonError, Comparison, Decision, Match, Outcome
 
 
 async def single(table: Table, a: int, b: int) -> Match:
@@ -35,7 +38,7 @@ async def both(table: Table, a: int, b: int) -> Match:
 def votes(k: int) -> Rule:
     """K comparisons in alternating orders; ends at the smallest prefix that no later vote can overturn.
 
-    Cost: ceil(K/2) to K calls, 1 stage. Source: RRM (arXiv 2505.14674), section 3, majority voting.
+    Cost: floor(K/2) + 1 to K calls, 1 stage. Source: RRM (arXiv 2505.14674), section 3, majority voting.
     """
     if k < 1:
         raise BonError("votes:K needs K of at least 1, such as votes:3")
@@ -45,8 +48,7 @@ def votes(k: int) -> Rule:
         asks = [table.compare(*(order if i % 2 == 0 else order[::-1])) for i in range(k)]
 
         def decided(prefix: Sequence[Comparison]) -> bool:
-            lead = abs(_score(prefix, a) - _score(prefix, b))
-            return lead > k - len(prefix)
+            return abs(_lead(prefix, a)) > k - len(prefix)
 
         return decide(table, a, b, await table.in_order(asks, decided))
 
@@ -54,16 +56,30 @@ def votes(k: int) -> Rule:
 
 
 def decide(table: Table, a: int, b: int, comparisons: Sequence[Comparison]) -> Match:
-    """The match that these comparisons make: the higher score wins, a coin where there is none."""
-    score_a, score_b = _score(comparisons, a), _score(comparisons, b)
-    if score_a != score_b:
-        winner, decision = (a if score_a > score_b else b), Decision.VERDICTS
+    """The match that these comparisons make: more verdicts win it, a coin where they are balanced."""
+    lead = _lead(comparisons, a)
+    if lead:
+        winner, decision = (a if lead > 0 else b), Decision.VERDICTS
     else:
         low, high = sorted((a, b))
         winner = low if table.coin("match", low, high, comparisons[0].repeat) else high
-        decision = Decision.SPLIT if score_a + score_b else Decision.VOID
-    stage = max(c.stage for c in comparisons)
+        silent = all(c.verdict.outcome is Outcome.VOID for c in comparisons)
+        decision = Decision.VOID if silent else Decision.SPLIT
+    stage = max([c.stage for c in comparisons])
     return Match(a, b, winner, decision, stage, tuple(comparisons))
+
+
+def match_scores(
+    matches: Iterable[Match],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """What ratings may know of matches: seats a and b, and the score of a (1, 0, or .5 for a split).
+
+    A match without any verdict is left out: a coin is no evidence.
+    """
+    told = [m for m in matches if m.decision is not Decision.VOID]
+    seats = np.array([(m.a, m.b) for m in told], dtype=np.int64).reshape(-1, 2)
+    scores = [0.5 if m.decision is Decision.SPLIT else float(m.winner == m.a) for m in told]
+    return seats[:, 0], seats[:, 1], np.array(scores, dtype=np.float64)
 
 
 RULES: dict[str, Callable[[str], Rule]] = {
@@ -77,7 +93,9 @@ def parse_rule(text: str) -> Rule:
     """The rule that `single`, `both` or `votes:K` names; raises `BonError` with the known ones."""
     name, _, argument = text.partition(":")
     if name not in RULES:
-        raise BonError(f"unknown match rule {text!r}; known: single, both, votes:K (such as votes:3)")
+        raise BonError(
+            f"unknown match rule {text!r}; known: single, both, votes:K (such as votes:3)"
+        )
     return RULES[name](argument)
 
 
@@ -86,14 +104,10 @@ def _slots(table: Table, a: int, b: int) -> tuple[int, int]:
     return (low, high) if table.coin("slots", low, high) else (high, low)
 
 
-def _score(comparisons: Iterable[Comparison], seat: int) -> float:
-    """Verdicts won by `seat`, a tie counting one half and a VOID nothing."""
-    total = 0.0
-    for comparison in comparisons:
-        score = comparison.score_first
-        if score is not None:
-            total += score if comparison.first == seat else 1.0 - score
-    return total
+def _lead(comparisons: Iterable[Comparison], seat: int) -> int:
+    """Verdicts for `seat` less verdicts against it; a tie and a VOID are neither."""
+    winners = [comparison.winner for comparison in comparisons]
+    return 2 * winners.count(seat) + winners.count(None) - len(winners)
 
 
 def _plain(rule: Rule, name: str, argument: str) -> Rule:
@@ -106,4 +120,6 @@ def _whole_number(name: str, argument: str) -> int:
     try:
         return int(argument)
     except ValueError:
-        raise BonError(f"{name}:K needs a whole number K, such as {name}:3, not {argument!r}") from None
+        raise BonError(
+            f"{name}:K needs a whole number K, such as {name}:3, not {argument!r}"
+        ) from None
