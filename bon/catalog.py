@@ -43,7 +43,7 @@ def known_strategies() -> Mapping[str, EntryPoint]:
     return {entry.name: entry for entry in sorted(entry_points(group="bon.strategies"))}
 
 
-def strategy(name: str, **parameters: object) -> Entrant:
+def strategy(name: str, /, **parameters: object) -> Entrant:
     """Set up a strategy: `strategy("knockout", rule="votes:3")`.
 
     Raises `BonError` for an unknown name or parameter (with the known ones) and for a bad value.
@@ -55,9 +55,10 @@ def strategy(name: str, **parameters: object) -> Entrant:
     function = entry.load()
     kinds = _parameters_of(function)
     texts = {key: str(value) for key, value in parameters.items()}
-    for key in texts.keys() - kinds.keys():
-        known = ", ".join(kinds) or "it has none"
-        raise BonError(f"strategy {name} has no parameter {key!r}; known: {known}")
+    for key in texts:
+        if key not in kinds:
+            known = ", ".join(kinds) or "it has none"
+            raise BonError(f"strategy {name} has no parameter {key!r}; known: {known}")
     arguments = {key: _value(name, key, kinds[key], text) for key, text in texts.items()}
     return Entrant(name, texts, function, arguments)
 
@@ -69,14 +70,16 @@ def parse_strategy(text: str) -> Entrant:
 
 
 def parse_notation(text: str) -> tuple[str, dict[str, str]]:
-    """Split `name:key=value,key=value`; raises `BonError` where a piece has no `=`."""
+    """Split `name:key=value,key=value`; raises `BonError` for a piece without `=` and a key set twice."""
     name, _, settings = text.partition(":")
     parameters: dict[str, str] = {}
     for piece in filter(None, settings.split(",")):
-        key, equals, value = piece.partition("=")
-        if not equals or not key.strip():
+        key, equals, value = (part.strip() for part in piece.partition("="))
+        if not equals or not key:
             raise BonError(f"cannot read {piece!r} in {text!r}: write name:key=value,key=value")
-        parameters[key.strip()] = value.strip()
+        if key in parameters:
+            raise BonError(f"{text!r} sets {key} twice: keep one")
+        parameters[key] = value
     return name.strip(), parameters
 
 
