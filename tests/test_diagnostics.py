@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from result_factory import Judge, double_knockout, double_round_robin, noisy_judge, play
 
@@ -181,6 +181,7 @@ def test_without_a_known_answer_there_is_no_accuracy() -> None:
 # --- adding up ------------------------------------------------------------------------------------
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=6))
 def test_a_run_is_the_sum_of_its_results(seeds: list[int]) -> None:
     diagnoses = list(diagnose(play(seed=str(seed)) for seed in seeds))

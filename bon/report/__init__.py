@@ -1,0 +1,1 @@
+"""Results for people: `terminal` for `bon show`, `page` for `bon report`."""
