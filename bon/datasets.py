@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import heapq
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import orjson
 
-from bon.schema import result_from_json, result_to_json
-from bon.types import BonError, Message, Prompt, Result
+from bon.schema import result_from_json
+from bon.types import BonError, Candidate, Message, Prompt, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,8 @@ class BadRow:
 def read_prompts(path: str) -> Iterator[Prompt | BadRow]:
     """Prompts of a JSONL file (`-`: standard input), bad lines in their places; blank lines are skipped.
 
-    A row has `prompt` (text or chat messages) and may have `id`, `system` and `answer`. Raises `BonError`
-    where the file cannot be read.
+    A row has `prompt` (text or chat messages) and may have `id`, `system`, `answer` and `candidates` (texts,
+    or objects with `text`, as `bon sample` writes them). Raises `BonError` where the file cannot be read.
     """
     seen: set[str] = set()
     for number, line in _lines(path):
@@ -50,7 +50,8 @@ def prompt_from_json(row: Mapping[str, Any], default_id: str) -> Prompt:
         messages = (Message("system", str(system)), *messages)
     answer = row.get("answer")
     identity = default_id if row.get("id") is None else str(row["id"])
-    return Prompt(identity, messages, None if answer is None else str(answer))
+    given = _candidates(row.get("candidates"))
+    return Prompt(identity, messages, None if answer is None else str(answer), given)
 
 
 def prompt_from_text(text: str, identity: str = "1") -> Prompt:
@@ -58,24 +59,31 @@ def prompt_from_text(text: str, identity: str = "1") -> Prompt:
     return Prompt(identity, _messages(text))
 
 
-class ResultWriter:
-    """Writes results as JSONL in input order, each as soon as all before it are there.
-
-    `position` counts every input row from 0; a row without a result is passed as None.
-    """
+class OrderedWriter:
+    """Writes rows as JSONL in the order of their positions, each as soon as all before it are there."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._next = 0
         self._early: list[tuple[int, bytes]] = []
 
-    def write(self, position: int, result: Result | None) -> None:
-        data = b"" if result is None else orjson.dumps(result_to_json(result)) + b"\n"
-        heapq.heappush(self._early, (position, data))
+    def write(self, position: int, row: Mapping[str, Any]) -> None:
+        """Take the row for this place in the output, counted from 0."""
+        heapq.heappush(self._early, (position, orjson.dumps(row) + b"\n"))
         while self._early and self._early[0][0] == self._next:
             self._stream.write(heapq.heappop(self._early)[1])
             self._next += 1
         self._stream.flush()
+
+
+def sampled_to_json(prompt: Prompt, candidates: Sequence[Candidate]) -> dict[str, Any]:
+    """A row of `bon sample`, which `read_prompts` takes as a prompt with its candidates."""
+    return {
+        "id": prompt.id,
+        "prompt": [asdict(message) for message in prompt.messages],
+        "answer": prompt.answer,
+        "candidates": [asdict(candidate) for candidate in candidates],
+    }
 
 
 def read_results(path: str | Path) -> Iterator[Result]:
@@ -127,3 +135,24 @@ def _messages(prompt: Any) -> tuple[Message, ...]:
     if not any(message["content"].strip() for message in prompt):
         raise BonError("the prompt is empty")
     return tuple(Message(message["role"], message["content"]) for message in prompt)
+
+
+def _candidates(rows: Any) -> tuple[Candidate, ...]:
+    if rows is None:
+        return ()
+    if not isinstance(rows, list) or not rows:
+        raise BonError("`candidates` is not a list with at least one candidate")
+    return tuple(_candidate(row) for row in rows)
+
+
+def _candidate(row: Any) -> Candidate:
+    if isinstance(row, str):
+        return Candidate(row)
+    if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+        raise BonError("a candidate is neither text nor an object with the field `text`")
+    return Candidate(
+        row["text"],
+        str(row.get("thinking") or ""),
+        str(row.get("finish_reason") or "stop"),
+        int(row.get("tokens") or 0),
+    )

@@ -8,7 +8,9 @@ from decimal import Decimal, InvalidOperation
 
 from bon.types import BonError, Candidate
 
-_NUMBER = re.compile(r"[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d{1,3}\b)?|[-+\u2212]?\.\d+")
+_NUMBER = re.compile(
+    r"[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d{1,3}\b)?|[-+\u2212]?\.\d+"
+)
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
 
 

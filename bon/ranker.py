@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 
 import numpy as np
+import numpy.typing as npt
 
-from bon.rating import bradley_terry, elo
-from bon.types import Comparison, Decision, Match, Standing
+from bon.match import match_scores
+from bon.rating import bradley_terry, elo_average
+from bon.types import Comparison, Match, Standing
 
 
 def rank(
@@ -46,15 +47,9 @@ def rank(
     ]
 
 
-def _elo(seats: int, matches: Sequence[Match]) -> np.ndarray | None:
-    """Elo over the matches that verdicts decided or split, where every pair met; else None."""
+def _elo(seats: int, matches: Sequence[Match]) -> npt.NDArray[np.float64] | None:
+    """Elo over the matches, where every pair met; else None."""
     met = {frozenset((m.a, m.b)) for m in matches}
-    if seats < 2 or len(met) < len(list(combinations(range(seats), 2))):
+    if seats < 2 or len(met) < seats * (seats - 1) // 2:
         return None
-    told = [m for m in matches if m.decision is not Decision.VOID]
-    first = np.array([m.a for m in told], dtype=np.int64)
-    second = np.array([m.b for m in told], dtype=np.int64)
-    score = np.array(
-        [0.5 if m.decision is Decision.SPLIT else float(m.winner == m.a) for m in told]
-    )
-    return np.asarray(elo(first, second, score, n=seats).rating)
+    return np.asarray(elo_average(*match_scores(matches), n=seats).rating)

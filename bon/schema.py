@@ -65,7 +65,9 @@ def result_from_json(row: Mapping[str, Any]) -> Result:
     if not isinstance(schema, int):
         raise BonError("this is no result of bon: the field `schema` is missing")
     if schema > SCHEMA:
-        raise BonError(f"this result has schema {schema}, newer than {SCHEMA}: upgrade bon to read it")
+        raise BonError(
+            f"this result has schema {schema}, newer than {SCHEMA}: upgrade bon to read it"
+        )
     try:
         return _result_from_json(row)
     except (KeyError, TypeError, ValueError, IndexError) as error:

@@ -51,22 +51,6 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
-    """What the policy is asked, and the true answer where it is known."""
-
-    id: str
-    messages: tuple[Message, ...]
-    answer: str | None = None
-
-    @property
-    def text(self) -> str:
-        """The conversation as one text: a lone user turn as it is, otherwise a turn a paragraph."""
-        if len(self.messages) == 1 and self.messages[0].role == "user":
-            return self.messages[0].content
-        return "\n\n".join(f"{m.role}: {m.content}" for m in self.messages)
-
-
-@dataclass(frozen=True, slots=True)
 class Candidate:
     """One response of the policy."""
 
@@ -77,6 +61,24 @@ class Candidate:
     """`stop`, or `length` where the token limit cut it off."""
     tokens: int = 0
     """Generated tokens, thinking included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the policy is asked, and the true answer where it is known."""
+
+    id: str
+    messages: tuple[Message, ...]
+    answer: str | None = None
+    given: tuple[Candidate, ...] = ()
+    """Candidates that came with the prompt; where there are any, none are sampled."""
+
+    @property
+    def text(self) -> str:
+        """The conversation as one text: a lone user turn as it is, otherwise a turn a paragraph."""
+        if len(self.messages) == 1 and self.messages[0].role == "user":
+            return self.messages[0].content
+        return "\n\n".join(f"{m.role}: {m.content}" for m in self.messages)
 
 
 @dataclass(frozen=True, slots=True)

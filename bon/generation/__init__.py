@@ -100,6 +100,11 @@ class Backend(Protocol):
         """Model and revision: equal only where the same request means the same distribution."""
         ...
 
+    @property
+    def capacity(self) -> int:
+        """How many requests it works on at once; more than that wait in its queue."""
+        ...
+
     async def generate(self, request: Request) -> Reply:
         """Raises `PromptTooLong`, `GenerationFailed` or `bon.types.EngineError`."""
         ...

@@ -27,7 +27,9 @@ def resolve_model(name: str) -> str:
     path = Path(name).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise BonError(f"{name} is a folder without config.json: not a model in Hugging Face format")
+            raise BonError(
+                f"{name} is a folder without config.json: not a model in Hugging Face format"
+            )
         return str(path.resolve())
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return name

@@ -7,7 +7,6 @@ import importlib.util
 import itertools
 import logging
 import os
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -38,6 +37,9 @@ QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "PYTHONWARNINGS": "ignore",
+    "TORCH_LOGS": "-all",
+    "TORCH_CPP_LOG_LEVEL": "ERROR",
 }
 """Standard output is for results; what the engine has to say goes to standard error, errors only."""
 
@@ -57,15 +59,19 @@ async def load(
             " or make setup in a checkout for the CPU build"
         )
     path = resolve_model(model)
+    if path != model:  # a folder: nothing has to be asked of the hub
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    if os.path.isdir(path):
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    engine = await asyncio.to_thread(_start, model, path, dict(engine_args or {}))
+    # Handed over in a list, not as the thread's result, which something in vLLM keeps alive: the
+    # engine would then be destroyed, noisily, only when the interpreter goes down.
+    started: list[AsyncLLM] = []
+    await asyncio.to_thread(lambda: started.append(_start(model, path, dict(engine_args or {}))))
+    backend = VLLMBackend(started.pop(), model_identity(path))
     try:
-        yield VLLMBackend(engine, model_identity(path))
+        yield backend
     finally:
-        await asyncio.to_thread(engine.shutdown)
+        await asyncio.to_thread(backend.close)
 
 
 class VLLMBackend:
@@ -75,6 +81,7 @@ class VLLMBackend:
         self.identity = identity
         self._engine = engine
         self._encoder = ChatEncoder(engine.renderer.get_tokenizer())
+        self.capacity = engine.vllm_config.scheduler_config.max_num_seqs
         self._context = engine.model_config.max_model_len
         self._defaults = engine.model_config.get_diff_sampling_param()
         self._numbers = itertools.count()
@@ -105,7 +112,9 @@ class VLLMBackend:
             ):
                 final = output
         except EngineDeadError as error:
-            raise EngineError(f"the engine of {self.identity} died: {_first_line(error)}") from error
+            raise EngineError(
+                f"the engine of {self.identity} died: {_first_line(error)}"
+            ) from error
         except (EngineGenerateError, ValueError) as error:
             raise GenerationFailed(_first_line(error)) from error
         return Reply(
@@ -114,6 +123,11 @@ class VLLMBackend:
             cached_tokens=final.num_cached_tokens or 0,
             starts_thinking=self._encoder.starts_thinking(request.chat),
         )
+
+    def close(self) -> None:
+        """Stop the engine's process."""
+        self._engine.shutdown()
+        del self._engine
 
     def _prompt_ids(self, request: Request) -> list[int]:
         ids = self._encoder.encode(request.chat)
@@ -142,6 +156,7 @@ def _start(model: str, path: str, engine_args: dict[str, Any]) -> AsyncLLM:
         "scheduling_policy": "priority",
         "enable_prefix_caching": True,
         "disable_log_stats": True,
+        "use_tqdm_on_load": False,
     }
     if current_platform.is_cpu():
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
@@ -155,16 +170,20 @@ def _start(model: str, path: str, engine_args: dict[str, Any]) -> AsyncLLM:
 
 def _generation(output: CompletionOutput) -> Generation:
     finish = "length" if output.finish_reason == "length" else "stop"
-    positions = list(output.logprobs or ())[-TAIL:]
-    tail = tuple(
+    return Generation(output.text, finish, tuple(output.token_ids), _tail(output))
+
+
+def _tail(output: CompletionOutput) -> tuple[TokenChoice, ...]:
+    if not output.logprobs:
+        return ()
+    return tuple(
         TokenChoice(
             choices[token].decoded_token or "",
             {choice.decoded_token or "": choice.logprob for choice in choices.values()},
         )
-        for token, choices in zip(output.token_ids[-len(positions) :], positions, strict=True)
+        for token, choices in zip(output.token_ids[-TAIL:], output.logprobs[-TAIL:], strict=True)
         if choices
     )
-    return Generation(output.text, finish, tuple(output.token_ids), tail if positions else ())
 
 
 def _first_line(error: BaseException) -> str:

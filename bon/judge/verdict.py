@@ -25,7 +25,9 @@ class Reading:
     label: str = ""
 
 
-def read_verdict(template: Template, text: str, finish_reason: str, starts_thinking: bool) -> Reading:
+def read_verdict(
+    template: Template, text: str, finish_reason: str, starts_thinking: bool
+) -> Reading:
     """The last verdict after the thinking; VOID where there is none or the thinking never ended."""
     reasoning, answer, _ = split_thinking(text, starts_thinking)
     cut_off = finish_reason == "length"
@@ -58,19 +60,20 @@ def probability_of_first(
     if reading.outcome not in (Outcome.FIRST, Outcome.SECOND):
         return None
     by_outcome = {outcome: label for label, outcome in template.labels.items()}
-    mine, other = reading.label, by_outcome[
-        Outcome.SECOND if reading.outcome is Outcome.FIRST else Outcome.FIRST
-    ]
-    parting = next(
-        (i for i, (x, y) in enumerate(zip(mine, other, strict=False)) if x != y), None
+    mine, other = (
+        reading.label,
+        by_outcome[Outcome.SECOND if reading.outcome is Outcome.FIRST else Outcome.FIRST],
     )
+    parting = next((i for i, (x, y) in enumerate(zip(mine, other, strict=False)) if x != y), None)
     if parting is None:
         return None
     distance = reading.label_from_end - parting
     for choice in reversed(tail):
         distance -= len(choice.text)
         if distance <= 0:
-            return _share_of_first(choice, -distance, mine[parting], other[parting], reading.outcome)
+            return _share_of_first(
+                choice, -distance, mine[parting], other[parting], reading.outcome
+            )
     return None
 
 

@@ -1,0 +1,200 @@
+"""The main job: prompts, candidates, tournaments, results.
+
+`run` is all of it; `sample_all` and `judge_all` are its two halves, for those who hold the engines
+themselves. Results are handed over as they are ready, in any order, each with its place in the input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bon.generation import Backend, GenerationFailed, PromptTooLong
+from bon.job import Job
+from bon.sampler import Sampler
+from bon.scheduler import Entry, play_all
+from bon.seating import Seating, result_of, seat
+from bon.types import BonError, Candidate, Prompt, Result, Verdict
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A prompt with its candidates, or with the reason why it has none."""
+
+    position: int
+    """Place in the input, from 0."""
+    prompt: Prompt
+    candidates: tuple[Candidate, ...] = ()
+    error: str | None = None
+
+
+class Observer(Protocol):
+    """What whoever watches a run is told; nothing of it changes the run."""
+
+    def loading(self, role: str, model: str) -> None: ...
+    def loaded(self, role: str) -> None: ...
+    def sampled(self, sampled: Sampled) -> None: ...
+    def heard(self, verdict: Verdict) -> None: ...
+    def finished(self, result: Result) -> None: ...
+
+
+Emit = Callable[[int, Result], None]
+
+
+async def run(prompts: Sequence[Prompt], job: Job, emit: Emit, observer: Observer) -> None:
+    """Sample N candidates for every prompt, play its tournament, hand over its result.
+
+    Prompts that bring their candidates are judged as they are. A prompt that cannot be sampled gives a result with `error`. Raises `BonError` for settings that make
+    no sense, `EngineError` where a model cannot be loaded or its engine dies.
+    """
+    job.judge.load_template()  # a wrong name is told now, not after an hour of sampling
+    async with _bare_errors():
+        if all(prompt.given for prompt in prompts):
+            given = [Sampled(i, prompt, prompt.given) for i, prompt in enumerate(prompts)]
+            async with engine("judge", job.judge.model, job.judge.engine_args, observer) as judge:
+                await judge_all(_each(given), job, judge, emit, observer)
+        elif job.share_device or job.one_engine:
+            await _run_side_by_side(prompts, job, emit, observer)
+        else:
+            await _run_in_turns(prompts, job, emit, observer)
+
+
+async def _run_in_turns(
+    prompts: Sequence[Prompt], job: Job, emit: Emit, observer: Observer
+) -> None:
+    sampled: list[Sampled] = []
+    async with engine("policy", job.policy.model, job.policy.engine_args, observer) as policy:
+        await sample_all(prompts, job, policy, sampled.append, observer)
+    async with engine("judge", job.judge.model, job.judge.engine_args, observer) as judge:
+        await judge_all(_each(sampled), job, judge, emit, observer)
+
+
+async def _run_side_by_side(
+    prompts: Sequence[Prompt], job: Job, emit: Emit, observer: Observer
+) -> None:
+    async with both_engines(job, observer) as (policy, judge), asyncio.TaskGroup() as tasks:
+        ready: asyncio.Queue[Sampled] = asyncio.Queue()
+        tasks.create_task(sample_all(prompts, job, policy, ready.put_nowait, observer))
+        await judge_all(_taken(ready, len(prompts)), job, judge, emit, observer)
+
+
+async def sample_all(
+    prompts: Iterable[Prompt],
+    job: Job,
+    backend: Backend,
+    emit: Callable[[Sampled], None],
+    observer: Observer,
+) -> None:
+    """Sample for every prompt, with about two batches of requests under way."""
+    sampler = job.policy.sampler(backend, job.n, job.seed)
+    room = asyncio.Semaphore(max(1, 2 * backend.capacity // job.n))
+
+    async def sample(position: int, prompt: Prompt) -> None:
+        sampled = await _sample(sampler, position, prompt)
+        room.release()
+        observer.sampled(sampled)
+        emit(sampled)
+
+    async with asyncio.TaskGroup() as tasks:
+        for position, prompt in enumerate(prompts):
+            await room.acquire()
+            tasks.create_task(sample(position, prompt))
+
+
+async def _sample(sampler: Sampler, position: int, prompt: Prompt) -> Sampled:
+    if prompt.given:
+        return Sampled(position, prompt, prompt.given)
+    try:
+        return Sampled(position, prompt, await sampler.sample(prompt, position))
+    except (PromptTooLong, GenerationFailed) as error:
+        return Sampled(position, prompt, error=f"cannot sample: {error}")
+
+
+async def judge_all(
+    sampled: AsyncIterable[Sampled], job: Job, backend: Backend, emit: Emit, observer: Observer
+) -> None:
+    """Play a tournament for every prompt as it comes, with about two batches of calls under way."""
+    playing: dict[int, Seating] = {}
+
+    def finish(position: int, result: Result) -> None:
+        observer.finished(result)
+        emit(position, result)
+
+    async def entries() -> AsyncIterator[Entry]:
+        async for one in sampled:
+            if one.error is not None:
+                finish(one.position, failure(one.prompt, one.error, job))
+                continue
+            seating = seat(
+                one.prompt, one.candidates, job.strategy, group_by=job.group_by, seed=job.seed
+            )
+            playing[one.position] = seating
+            yield Entry(one.position, one.prompt.text, seating.texts, seating.tournament)
+
+    def over(entry: Entry) -> None:
+        finish(entry.position, result_of(playing.pop(entry.position), job.provenance))
+
+    judge = job.judge.judge(backend)
+    calls = 2 * backend.capacity
+    await play_all(entries(), judge, calls=calls, heard=observer.heard, over=over)
+
+
+@asynccontextmanager
+async def engine(
+    role: str, model: str, engine_args: Mapping[str, Any], observer: Observer
+) -> AsyncIterator[Backend]:
+    """A running vLLM engine for one model."""
+    from bon.generation import vllm
+
+    observer.loading(role, model)
+    async with vllm.load(model, engine_args) as backend:
+        observer.loaded(role)
+        yield backend
+
+
+@asynccontextmanager
+async def both_engines(job: Job, observer: Observer) -> AsyncIterator[tuple[Backend, Backend]]:
+    """Engines for policy and judge, side by side; one for both where they are the same."""
+    async with AsyncExitStack() as stack:
+        policy = await stack.enter_async_context(
+            engine("policy", job.policy.model, job.policy.engine_args, observer)
+        )
+        if job.one_engine:
+            yield policy, policy
+            return
+        judge = await stack.enter_async_context(
+            engine("judge", job.judge.model, job.judge.engine_args, observer)
+        )
+        yield policy, judge
+
+
+def failure(prompt: Prompt, error: str, job: Job) -> Result:
+    """The result of a prompt that has no candidates."""
+    return Result(prompt, (), (), None, (), (), (), job.provenance, error)
+
+
+async def _each(sampled: Iterable[Sampled]) -> AsyncIterator[Sampled]:
+    for one in sampled:
+        yield one
+
+
+async def _taken(queue: asyncio.Queue[Sampled], count: int) -> AsyncIterator[Sampled]:
+    for _ in range(count):
+        yield await queue.get()
+
+
+@asynccontextmanager
+async def _bare_errors() -> AsyncIterator[None]:
+    """Let a `BonError` out of the task groups that wrap it: one cause, one line."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        cause: BaseException = group
+        while isinstance(cause, BaseExceptionGroup):
+            cause = cause.exceptions[0]
+        if isinstance(cause, BonError):
+            raise cause from group
+        raise

@@ -1,0 +1,234 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bon.catalog import parse_strategy
+from bon.datasets import BadRow, prompt_from_text, read_prompts
+from bon.job import Job, JudgeModel, Policy
+from bon.types import BonError, Prompt
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _stack(*options: Decorator) -> Decorator:
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def _engine_args(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) -> dict[str, Any]:
+    import orjson
+
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{pair!r}: write name=value, such as max_model_len=8192")
+        try:
+            values[name.replace("-", "_")] = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            values[name.replace("-", "_")] = {"True": True, "False": False}.get(text, text)
+    return values
+
+
+prompt_options = _stack(
+    click.argument("prompt", required=False),
+    click.option(
+        "-f",
+        "--file",
+        "path",
+        metavar="JSONL",
+        help="Prompts, a JSON object a line: `prompt` (text or chat messages), and, if you like,"
+        " `id`, `system`, `answer`, `candidates`. `-` is standard input.",
+    ),
+)
+
+policy_options = _stack(
+    click.option(
+        "-n",
+        "n",
+        type=click.IntRange(min=1),
+        default=8,
+        show_default=True,
+        help="Candidates a prompt.",
+    ),
+    click.option(
+        "--policy",
+        "policy_model",
+        default="tiny-policy",
+        show_default=True,
+        help="Model that samples: bundled name, folder, or Hugging Face name.",
+    ),
+    click.option(
+        "--temperature",
+        type=click.FloatRange(min=0),
+        help="Of the policy. Default: the model's own.",
+    ),
+    click.option(
+        "--top-p", type=click.FloatRange(0, 1), help="Of the policy. Default: the model's own."
+    ),
+    click.option(
+        "--max-tokens",
+        type=click.IntRange(min=1),
+        default=2048,
+        show_default=True,
+        help="Of one candidate, thinking included.",
+    ),
+    click.option("--system", default="", help="System prompt for prompts without one."),
+    click.option(
+        "--policy-engine-arg",
+        "policy_engine_args",
+        multiple=True,
+        callback=_engine_args,
+        metavar="NAME=VALUE",
+        help="Any engine argument of vLLM; repeatable.",
+    ),
+    click.option(
+        "--seed",
+        type=int,
+        default=0,
+        show_default=True,
+        help="Of candidates and draws of the bracket.",
+    ),
+)
+
+judge_options = _stack(
+    click.option(
+        "--judge",
+        "judge_model",
+        default="tiny-rrm",
+        show_default=True,
+        help="Reward reasoning model that compares: bundled name, folder, or Hugging Face name.",
+    ),
+    click.option(
+        "--strategy",
+        "strategy_text",
+        default="knockout",
+        show_default=True,
+        metavar="NAME:KEY=VALUE,...",
+        help="Tournament, such as knockout:rule=votes:3 or round-robin:rule=both.",
+    ),
+    click.option(
+        "--group-by",
+        default="exact",
+        show_default=True,
+        metavar="exact|boxed|number|none",
+        help="Candidates with the same final answer meet once.",
+    ),
+    click.option(
+        "--judge-template", help="rrm, rm-r1, tiny, or a TOML file. Default: by the judge's name."
+    ),
+    click.option(
+        "--judge-temperature", type=click.FloatRange(min=0), help="Default: the template's."
+    ),
+    click.option("--judge-top-p", type=click.FloatRange(0, 1), help="Default: the template's."),
+    click.option(
+        "--judge-max-tokens",
+        type=click.IntRange(min=1),
+        help="Of thinking and verdict. Default: the template's.",
+    ),
+    click.option(
+        "--thinking-budget",
+        type=click.IntRange(min=1),
+        help="Tokens of thinking after which the verdict is forced.",
+    ),
+    click.option("--criteria", default="", help="What the judge should weigh first."),
+    click.option(
+        "--judge-seed", type=int, default=0, show_default=True, help="Of the judge's draws."
+    ),
+    click.option(
+        "--judge-engine-arg",
+        "judge_engine_args",
+        multiple=True,
+        callback=_engine_args,
+        metavar="NAME=VALUE",
+        help="Any engine argument of vLLM; repeatable.",
+    ),
+    click.option(
+        "--share-device",
+        is_flag=True,
+        help="Load policy and judge side by side instead of in turn.",
+    ),
+)
+
+
+def load_prompts(text: str | None, path: str | None) -> tuple[list[Prompt], list[BadRow]]:
+    """Prompts from the argument or the file, and the lines that gave none. Raises where there is neither."""
+    if (text is None) == (path is None):
+        raise click.UsageError("give one prompt, or a file of prompts with -f")
+    if text is not None:
+        return [prompt_from_text(text)], []
+    assert path is not None
+    rows = list(read_prompts(path))
+    bad = [row for row in rows if isinstance(row, BadRow)]
+    prompts = [row for row in rows if isinstance(row, Prompt)]
+    if not rows:
+        raise BonError(f"there is no prompt in {path}: write one JSON object with `prompt` a line")
+    for row in bad:
+        click.echo(f"{path}, line {row.line}: {row.reason}; skipped", err=True)
+    return prompts, bad
+
+
+def writable(path: str | None) -> None:
+    """Raise `BonError` now where the output could not be written later."""
+    if path is None:
+        return
+    target = Path(path).expanduser()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("ab"):
+            pass
+    except OSError as error:
+        raise BonError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def job_from(settings: dict[str, Any]) -> Job:
+    """The job that the shared options describe. Raises `BonError` for names nobody knows."""
+    from bon.generation.models import resolve_model
+    from bon.grouping import ANSWERS
+
+    group_by = settings.get("group_by", "exact")
+    if group_by not in ANSWERS:
+        raise BonError(f"unknown grouping {group_by!r}; known: {', '.join(ANSWERS)}")
+    policy = Policy(
+        settings["policy_model"],
+        settings["temperature"],
+        settings["top_p"],
+        settings["max_tokens"],
+        settings["system"],
+        settings["policy_engine_args"],
+    )
+    resolve_model(policy.model)
+    if "judge_model" not in settings:
+        return Job(policy, n=settings["n"], seed=settings["seed"])
+    judge = JudgeModel(
+        settings["judge_model"],
+        settings["judge_template"],
+        settings["judge_temperature"],
+        settings["judge_top_p"],
+        settings["judge_max_tokens"],
+        settings["thinking_budget"],
+        settings["criteria"],
+        settings["judge_seed"],
+        settings["judge_engine_args"],
+    )
+    resolve_model(judge.model)
+    judge.load_template()
+    return Job(
+        policy,
+        judge,
+        parse_strategy(settings["strategy_text"]),
+        settings["n"],
+        group_by,
+        settings["seed"],
+        settings["share_device"],
+    )

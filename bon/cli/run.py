@@ -1,0 +1,123 @@
+"""`bon run`: the main job."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from bon.cli.options import (
+    job_from,
+    judge_options,
+    load_prompts,
+    policy_options,
+    prompt_options,
+    writable,
+)
+from bon.types import BonError, Result
+
+
+@click.command()
+@prompt_options
+@click.option("-o", "--output", metavar="JSONL", help="Where results go, in input order.")
+@policy_options
+@judge_options
+@click.option("--graph", "graph_dir", metavar="DIR", help="Write one comparison graph a prompt.")
+@click.option(
+    "--graph-format",
+    default="svg",
+    show_default=True,
+    metavar="svg|png|graphml|gexf|dot|json|mmd",
+    help="Format of --graph.",
+)
+@click.option("--json", "as_json", is_flag=True, help="JSON alone on stdout, also on a terminal.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+def command(
+    prompt: str | None,
+    path: str | None,
+    output: str | None,
+    graph_dir: str | None,
+    graph_format: str,
+    as_json: bool,
+    quiet: bool,
+    **settings: Any,
+) -> None:
+    """Sample N candidates for each PROMPT, play a tournament, give the winner and how it came about.
+
+    \b
+    bon run "State the final answer to the following arithmetic problem: 4 + 13 - 8 ="
+    bon run -f prompts.jsonl -o results.jsonl -n 16 --strategy knockout:rule=votes:3 --graph graphs/
+
+    Exit codes: 0 done, 1 the run could not go on, 2 usage, 3 some prompts failed and the rest is
+    written, 130 interrupted.
+    """
+    job = job_from(settings)
+    prompts, bad = load_prompts(prompt, path)
+    writable(output)
+    draw = _graph_writer(graph_dir, graph_format)
+
+    from bon.api import run
+    from bon.cli.progress import Watcher
+    from bon.datasets import OrderedWriter
+    from bon.schema import result_to_json
+
+    failed = len(bad)
+    with ExitStack() as stack:
+        watcher = stack.enter_context(Watcher(len(prompts), quiet=quiet))
+        results: list[Result] = []
+        emits: list[Callable[[int, Result], None]] = []
+        if output is not None:
+            to_file = OrderedWriter(stack.enter_context(Path(output).expanduser().open("wb")))
+            emits.append(lambda position, result: to_file.write(position, result_to_json(result)))
+        human = not as_json and output is None and sys.stdout.isatty()
+        if human:
+            emits.append(lambda _, result: results.append(result))
+        elif output is None or as_json:
+            to_stdout = OrderedWriter(_stdout())
+            emits.append(lambda position, result: to_stdout.write(position, result_to_json(result)))
+
+        def emit(position: int, result: Result) -> None:
+            for one in emits:
+                one(position, result)
+            if result.error is not None:
+                watcher.say(f"prompt {result.prompt.id}: {result.error}")
+            elif draw is not None:
+                draw(result)
+
+        if prompts:
+            asyncio.run(run(prompts, job, emit, watcher))
+    if human:
+        from bon.report.terminal import show_result
+
+        for result in results:
+            show_result(result)
+    watcher.say(watcher.summary())
+    failed += watcher.failed
+    if failed:
+        raise click.exceptions.Exit(3)
+
+
+def _graph_writer(folder: str | None, ending: str) -> Callable[[Result], None] | None:
+    if folder is None:
+        return None
+    from bon.graph import WRITERS, write_graph
+    from bon.untrusted import file_stem
+
+    if f".{ending}" not in WRITERS:
+        known = ", ".join(known.removeprefix(".") for known in WRITERS)
+        raise BonError(f"unknown graph format {ending!r}; known: {known}")
+    target = Path(folder).expanduser()
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BonError(f"cannot write {folder}: {error.strerror or error}") from error
+    return lambda result: write_graph(result, target / f"{file_stem(result.prompt.id)}.{ending}")
+
+
+def _stdout() -> IO[bytes]:
+    return click.get_binary_stream("stdout")

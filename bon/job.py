@@ -1,0 +1,101 @@
+"""What a run is asked for: the policy, the judge, the strategy, and how they go together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bon.catalog import Entrant, strategy
+from bon.generation import Backend, Sampling
+from bon.judge.generative import GenerativeJudge
+from bon.judge.template import Template, default_template, load_template
+from bon.sampler import Sampler
+from bon.types import BonError
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The model that samples, and how. None leaves a setting to the model's generation config."""
+
+    model: str = "tiny-policy"
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int = 2048
+    system: str = ""
+    engine_args: Mapping[str, Any] = field(default_factory=dict)
+
+    def sampler(self, backend: Backend, n: int, seed: int) -> Sampler:
+        """The policy on a running engine."""
+        sampling = Sampling(self.max_tokens, self.temperature, self.top_p, n)
+        return Sampler(backend, sampling, self.system, seed)
+
+
+@dataclass(frozen=True)
+class JudgeModel:
+    """The model that compares, and how. None leaves a setting to the template."""
+
+    model: str = "tiny-rrm"
+    template: str | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    thinking_budget: int | None = None
+    criteria: str = ""
+    seed: int = 0
+    engine_args: Mapping[str, Any] = field(default_factory=dict)
+
+    def load_template(self) -> Template:
+        """The template asked for, or the one that fits the model. Raises `BonError` if unknown."""
+        return load_template(self.template or default_template(self.model))
+
+    def judge(self, backend: Backend) -> GenerativeJudge:
+        """The judge on a running engine."""
+        template = self.load_template()
+        return GenerativeJudge(
+            backend,
+            template,
+            template.temperature if self.temperature is None else self.temperature,
+            template.top_p if self.top_p is None else self.top_p,
+            template.max_tokens if self.max_tokens is None else self.max_tokens,
+            self.thinking_budget,
+            self.criteria,
+            self.seed,
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything a run is asked for, besides its prompts. Raises `BonError` for N below 1."""
+
+    policy: Policy = Policy()
+    judge: JudgeModel = JudgeModel()
+    strategy: Entrant = field(default_factory=lambda: strategy("knockout"))
+    n: int = 8
+    group_by: str = "exact"
+    seed: int = 0
+    share_device: bool = False
+    """Load policy and judge side by side and judge while sampling; otherwise they take turns."""
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise BonError(f"N is {self.n}: sample at least 1 candidate")
+
+    @property
+    def one_engine(self) -> bool:
+        """Whether policy and judge are the same model, which is loaded once."""
+        same_model = self.policy.model == self.judge.model
+        return same_model and self.policy.engine_args == self.judge.engine_args
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What a result says of how it came about."""
+        return {
+            "strategy": str(self.strategy),
+            "policy": self.policy.model,
+            "judge": self.judge.model,
+            "template": self.judge.template or default_template(self.judge.model),
+            "group_by": self.group_by,
+            "seed": self.seed,
+            "judge_seed": self.judge.seed,
+        }

@@ -1,0 +1,83 @@
+"""From candidates to the seats of a tournament, and from its end back to a result about candidates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from random import Random
+from typing import Any
+
+from bon.grouping import group
+from bon.ranker import rank
+from bon.tournament import Strategy, Tournament
+from bon.types import Candidate, Comparison, Match, Prompt, Result
+
+
+@dataclass(frozen=True)
+class Seating:
+    """A tournament with who sits where: `seats[seat]` is a candidate, `groups` says who plays for whom."""
+
+    prompt: Prompt
+    candidates: tuple[Candidate, ...]
+    groups: tuple[int, ...]
+    seats: tuple[int, ...]
+    tournament: Tournament
+
+    @property
+    def texts(self) -> list[str]:
+        """The response in each seat."""
+        return [self.candidates[candidate].text for candidate in self.seats]
+
+
+def seat(
+    prompt: Prompt,
+    candidates: Sequence[Candidate],
+    strategy: Strategy,
+    *,
+    group_by: str,
+    seed: int,
+) -> Seating:
+    """Deal the candidates that play to seats at random, by the seed and the prompt alone."""
+    key = repr((seed, prompt.id, prompt.messages)).encode(errors="surrogatepass")
+    tournament_seed = blake2b(key, digest_size=16).hexdigest()
+    groups = group(candidates, group_by)
+    sizes = Counter(groups)
+    players = sorted(sizes)
+    seats = tuple(Random(tournament_seed).sample(players, len(players)))
+    tournament = Tournament(
+        strategy, len(seats), seed=tournament_seed, sizes=[sizes[player] for player in seats]
+    )
+    return Seating(prompt, tuple(candidates), groups, seats, tournament)
+
+
+def result_of(seating: Seating, provenance: Mapping[str, Any]) -> Result:
+    """The result of a tournament that is over, seats turned back into candidates."""
+    tournament, seats = seating.tournament, seating.seats
+    ranking = rank(len(seats), tournament.order, tournament.comparisons, tournament.matches)
+    comparisons = {id(c): _renamed(c, seats) for c in tournament.comparisons}
+    return Result(
+        prompt=seating.prompt,
+        candidates=seating.candidates,
+        groups=seating.groups,
+        winner=seats[tournament.order[0]],
+        ranking=tuple(replace(place, candidate=seats[place.candidate]) for place in ranking),
+        matches=tuple(
+            Match(
+                seats[m.a],
+                seats[m.b],
+                seats[m.winner],
+                m.decision,
+                m.stage,
+                tuple(comparisons[id(c)] for c in m.comparisons),
+            )
+            for m in tournament.matches
+        ),
+        comparisons=tuple(comparisons.values()),
+        provenance=provenance,
+    )
+
+
+def _renamed(comparison: Comparison, seats: Sequence[int]) -> Comparison:
+    return replace(comparison, first=seats[comparison.first], second=seats[comparison.second])
