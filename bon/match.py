@@ -100,7 +100,7 @@ def parse_rule(text: str) -> Rule:
 
 
 def _slots(table: Table, a: int, b: int) -> tuple[int, int]:
-    low, high = sorted((a, b))
+    low, high = (a, b) if a < b else (b, a)
     return (low, high) if table.coin("slots", low, high) else (high, low)
 
 

@@ -18,7 +18,6 @@ strategy it was asked, not by when it came back.
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -56,17 +55,18 @@ class Table:
         self.seats = range(n)
         self.sizes = tuple(sizes) or (1,) * n
         self._seed = seed
-        self._asked: Counter[tuple[int, int]] = Counter()
+        self._asked: dict[tuple[int, int], int] = {}
         self._matches: list[Match] = []
 
     def compare(self, first: int, second: int) -> Ask:
         """Await one judge call with `first` in the first slot; gives the `Comparison`.
 
         Asked again for the same order, it is the next vote, never the old one. A VOID has already
-        been retried once where the tournament allows it.
+        been retried once where the tournament allows it. Coroutines that run together keep to pairs
+        of their own after their first calls: which vote is next must not depend on who is quicker.
         """
         pair = self._pair(first, second)
-        repeat = self._asked[pair]
+        repeat = self._asked.get(pair, 0)
         self._asked[pair] = repeat + 1
         return Ask(*pair, repeat)
 
@@ -164,6 +164,9 @@ class Step(NamedTuple):
     dropped: tuple[Ask, ...] = ()
 
 
+NOTHING = Step()
+
+
 class Tournament:
     """One tournament in progress; see the module's docstring for how to drive it.
 
@@ -199,7 +202,7 @@ class Tournament:
         """Take the verdict of a call that was asked for; one that was dropped since is ignored."""
         waiter = self._waiters.get(ask)
         if waiter is None:
-            return Step()
+            return NOTHING
         self._waiters[ask] = None
         comparison = Comparison(
             ask.first, ask.second, ask.repeat, ask.attempt, waiter.stage, verdict
@@ -236,11 +239,17 @@ class Tournament:
 
     @property
     def matches(self) -> tuple[Match, ...]:
-        """Every match played, by stage and then by seats."""
-        matches = self._table._matches
-        return tuple(sorted(matches, key=lambda m: (m.stage, min(m.a, m.b), max(m.a, m.b))))
+        """Every match played, by stage, then by seats, then by votes."""
+
+        def place(match: Match) -> tuple[int, int, int, list[int]]:
+            repeats = [comparison.repeat for comparison in match.comparisons]
+            return match.stage, min(match.a, match.b), max(match.a, match.b), repeats
+
+        return tuple(sorted(self._table._matches, key=place))
 
     def _step(self) -> Step:
+        if not self._asked and not self._dropped:
+            return NOTHING
         step = Step(tuple(self._asked), tuple(self._dropped))
         self._asked.clear()
         self._dropped.clear()
@@ -268,8 +277,8 @@ class Tournament:
         for position, part in enumerate(parts):
             if isinstance(part, Ask):
                 self._ask(part, frame.waiter(position))
-            elif hasattr(part, "__await__"):
-                self._advance(_Frame(part.__await__(), frame, position), None)
+            elif begin := getattr(part, "__await__", None):
+                self._advance(_Frame(begin(), frame, position), None)
             else:
                 raise _foreign(part)
 
@@ -278,7 +287,8 @@ class Tournament:
         if parent is None:
             self._finish(value)
         else:
-            parent.horizon = max(parent.horizon, frame.stage)
+            if frame.stage > parent.horizon:
+                parent.horizon = frame.stage
             self._deliver(parent, frame.position, value)
 
     def _ask(self, ask: Ask, waiter: _Waiter) -> None:
@@ -318,7 +328,8 @@ class Tournament:
     def _record(self, frame: _Frame, waiter: _Waiter) -> None:
         path = (*frame.path, frame.requests, waiter.position)
         self._played += [(c.stage, path, c) for c in waiter.attempts]
-        frame.horizon = max(frame.horizon, waiter.stage)
+        if waiter.stage > frame.horizon:
+            frame.horizon = waiter.stage
 
     def _finish(self, result: Any) -> None:
         seats = self._table.seats

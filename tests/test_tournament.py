@@ -180,6 +180,15 @@ def test_a_driver_may_go_on_answering_dropped_calls(seed: int) -> None:
     assert record(deaf) == record(play(tournament(strategy), faulty(seed)))
 
 
+@given(SEEDS)
+def test_matches_of_one_pair_at_once_are_told_apart(seed: int) -> None:
+    async def strategy(table: Table) -> int:
+        return sum(await table.together([table.duel(0, 1, both) for _ in range(4)])) % 2
+
+    shuffled = play(tournament(strategy), faulty(seed), random.Random(seed).randrange)
+    assert record(shuffled) == record(play(tournament(strategy), faulty(seed)))
+
+
 def test_an_answer_that_comes_twice_or_unasked_changes_nothing() -> None:
     async def strategy(table: Table) -> int:
         await table.compare(0, 1)
