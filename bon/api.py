@@ -51,7 +51,7 @@ async def run(prompts: Sequence[Prompt], job: Job, emit: Emit, observer: Observe
     no sense, `EngineError` where a model cannot be loaded or its engine dies.
     """
     job.judge.load_template()  # a wrong name is told now, not after an hour of sampling
-    async with _bare_errors():
+    async with bare_errors():
         if all(prompt.given for prompt in prompts):
             given = [Sampled(i, prompt, prompt.given) for i, prompt in enumerate(prompts)]
             async with engine("judge", job.judge.model, job.judge.engine_args, observer) as judge:
@@ -187,7 +187,7 @@ async def _taken(queue: asyncio.Queue[Sampled], count: int) -> AsyncIterator[Sam
 
 
 @asynccontextmanager
-async def _bare_errors() -> AsyncIterator[None]:
+async def bare_errors() -> AsyncIterator[None]:
     """Let a `BonError` out of the task groups that wrap it: one cause, one line."""
     try:
         yield

@@ -69,7 +69,14 @@ class OrderedWriter:
 
     def write(self, position: int, row: Mapping[str, Any]) -> None:
         """Take the row for this place in the output, counted from 0."""
-        heapq.heappush(self._early, (position, orjson.dumps(row) + b"\n"))
+        self._place(position, orjson.dumps(row) + b"\n")
+
+    def skip(self, position: int) -> None:
+        """Leave this place empty."""
+        self._place(position, b"")
+
+    def _place(self, position: int, data: bytes) -> None:
+        heapq.heappush(self._early, (position, data))
         while self._early and self._early[0][0] == self._next:
             self._stream.write(heapq.heappop(self._early)[1])
             self._next += 1

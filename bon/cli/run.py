@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 
@@ -78,7 +78,7 @@ def command(
         if human:
             emits.append(lambda _, result: results.append(result))
         elif output is None or as_json:
-            to_stdout = OrderedWriter(_stdout())
+            to_stdout = OrderedWriter(sys.stdout.buffer)
             emits.append(lambda position, result: to_stdout.write(position, result_to_json(result)))
 
         def emit(position: int, result: Result) -> None:
@@ -92,10 +92,12 @@ def command(
         if prompts:
             asyncio.run(run(prompts, job, emit, watcher))
     if human:
+        from rich.console import Console
+
         from bon.report.terminal import show_result
 
         for result in results:
-            show_result(result)
+            show_result(result, Console())
     watcher.say(watcher.summary())
     failed += watcher.failed
     if failed:
@@ -117,7 +119,3 @@ def _graph_writer(folder: str | None, ending: str) -> Callable[[Result], None] |
     except OSError as error:
         raise BonError(f"cannot write {folder}: {error.strerror or error}") from error
     return lambda result: write_graph(result, target / f"{file_stem(result.prompt.id)}.{ending}")
-
-
-def _stdout() -> IO[bytes]:
-    return click.get_binary_stream("stdout")
