@@ -71,7 +71,7 @@ async def load(
     try:
         yield backend
     finally:
-        await asyncio.to_thread(backend.close)
+        await backend.close()
 
 
 class VLLMBackend:
@@ -124,9 +124,13 @@ class VLLMBackend:
             starts_thinking=self._encoder.starts_thinking(request.chat),
         )
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Stop the engine's process."""
-        self._engine.shutdown()
+        listener = self._engine.output_handler
+        if listener is not None:  # or it would report the engine it listens to as dead
+            listener.cancel()
+            await asyncio.gather(listener, return_exceptions=True)
+        await asyncio.to_thread(self._engine.shutdown)
         del self._engine
 
     def _prompt_ids(self, request: Request) -> list[int]:
