@@ -41,6 +41,10 @@ class Observer(Protocol):
     def finished(self, result: Result) -> None: ...
 
 
+class Silent(Observer):
+    """Watches and does nothing."""
+
+
 Emit = Callable[[int, Result], None]
 
 
