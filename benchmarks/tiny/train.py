@@ -1,0 +1,296 @@
+"""Trains tiny-policy and tiny-rrm from scratch: `python -m benchmarks.tiny.train --out DIR`.
+
+1. A tokenizer is trained on the texts of the domain.
+2. The policy learns right solutions, and is stopped early: its mistakes are its own.
+3. The policy, and two earlier checkpoints of it, sample responses to training problems.
+4. The judge learns to recompute and compare, on pairs of these and of made-up responses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from transformers import GenerationConfig, Qwen2ForCausalLM
+
+from benchmarks.tiny import problems, prompts, tokenizer, traces
+from benchmarks.tiny.fit import Example, Shape, build, device, fit
+from benchmarks.tiny.problems import Problem
+from benchmarks.tiny.sample import sample
+
+SHAPE = Shape(hidden=128, layers=3, heads=2, head_dim=64, inner=384)
+POLICY_TEMPERATURE = 1.0
+POLICY_TOKENS = 128
+JUDGE_TOKENS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much of everything a run does."""
+
+    problems: int = 60_000
+    policy_steps: int = 2_200
+    sampled_problems: int = 3_000
+    samples: int = 6
+    judge_steps: int = 2_500
+    batch: int = 64
+
+
+QUICK = Scale(problems=500, policy_steps=10, sampled_problems=20, judge_steps=10, batch=8)
+
+
+@dataclass(slots=True)
+class Responses:
+    """Distinct sampled responses to one training problem."""
+
+    right: set[str] = field(default_factory=set)
+    wrong: set[str] = field(default_factory=set)
+
+
+def train_tokenizer(train: list[Problem]) -> Tokenizer:
+    rng = random.Random(0)
+    corpus: list[str] = ["system", "user", "none"]
+    for problem in train[:2_000]:
+        right = traces.response(traces.solve(problem.expression))
+        wrong = traces.wrong_response(problem.expression, rng)
+        corpus.append("".join(prompts.policy(problem.prompt)) + right)
+        corpus.append("".join(prompts.judge(problem.prompt, right, wrong)))
+        corpus.append(traces.thinking(problem.expression, right, wrong) + prompts.CLOSE)
+        corpus += [f"\\boxed{{{label}}}" for label in prompts.LABELS]
+    return tokenizer.train(corpus)
+
+
+def policy_example(problem: Problem, encoder: tokenizer.Encoder) -> Example:
+    prompt = encoder.prompt(prompts.policy(problem.prompt))
+    completion = encoder.text(traces.response(traces.solve(problem.expression))) + [encoder.end]
+    return Example(prompt + completion, [False] * len(prompt) + [True] * len(completion))
+
+
+def judge_example(
+    problem: Problem, first: str, second: str, encoder: tokenizer.Encoder, rng: random.Random
+) -> Example:
+    """Think, close, decide; one in eight breaks the thinking off, as a thinking budget does."""
+    prompt = encoder.prompt(prompts.judge(problem.prompt, first, second))
+    thought = encoder.text(traces.thinking(problem.expression, first, second))
+    close = encoder.text(prompts.CLOSE)
+    label = prompts.LABELS[traces.verdict(problem.expression, first, second, rng) - 1]
+    decision = encoder.text(f"\\boxed{{{label}}}") + [encoder.end]
+    whole = rng.random() >= 0.125
+    if not whole:
+        thought = thought[: rng.randrange(len(thought))]
+    return Example(
+        prompt + thought + close + decision,
+        [False] * len(prompt)
+        + [True] * len(thought)
+        + [whole] * len(close)
+        + [True] * len(decision),
+    )
+
+
+def sample_responses(
+    model: Qwen2ForCausalLM,
+    chosen: list[Problem],
+    samples: int,
+    encoder: tokenizer.Encoder,
+    seed: int,
+    into: dict[Problem, Responses],
+) -> float:
+    """Adds to `into`; gives the share that is right."""
+    asked = [problem for problem in chosen for _ in range(samples)]
+    written = sample(
+        model,
+        [encoder.prompt(prompts.policy(problem.prompt)) for problem in asked],
+        temperature=POLICY_TEMPERATURE,
+        max_tokens=POLICY_TOKENS,
+        pad=encoder.pad,
+        end=encoder.end,
+        seed=seed,
+    )
+    hits = 0
+    for problem, ids in zip(asked, written, strict=True):
+        text = encoder.decode(ids)
+        responses = into.setdefault(problem, Responses())
+        right = problems.score(traces.final_answer(text), problem)
+        (responses.right if right else responses.wrong).add(text)
+        hits += right
+    return hits / len(asked)
+
+
+def odd_response(rng: random.Random) -> str:
+    """A response that answers nothing: noise, another language, a broken-off line."""
+    noise = "".join(
+        chr(rng.choice((rng.randrange(32, 127), rng.randrange(0x590, 0x700)))) for _ in range(20)
+    )
+    return rng.choice(("", "I do not know.", "42", noise, "\\boxed{}", "12+30=", "🙂"))
+
+
+def pair_source(
+    train: list[Problem],
+    pool: list[tuple[Problem, list[str], list[str]]],
+    encoder: tokenizer.Encoder,
+) -> Callable[[random.Random], Example]:
+    """Pairs for the judge: half from the policy (`pool`: right, wrong), half made up."""
+
+    def draw(rng: random.Random) -> Example:
+        if rng.random() < 0.5:
+            problem, right, wrong = rng.choice(pool)
+        else:
+            problem, right, wrong = rng.choice(train), [], []
+        rights = right or [traces.response(traces.solve(problem.expression))]
+
+        def bad() -> str:
+            if rng.random() < 0.03:
+                return odd_response(rng)
+            return rng.choice(wrong) if wrong else traces.wrong_response(problem.expression, rng)
+
+        kind = rng.random()
+        if kind < 0.75:
+            pair = [rng.choice(rights), bad()]
+        elif kind < 0.92:
+            pair = [bad(), bad()]
+        else:
+            pair = [rng.choice(rights), rng.choice(rights)]
+        rng.shuffle(pair)
+        return judge_example(problem, pair[0], pair[1], encoder, rng)
+
+    return draw
+
+
+def save(
+    model: Qwen2ForCausalLM,
+    vocabulary: Tokenizer,
+    chat: str,
+    temperature: float,
+    max_tokens: int,
+    folder: Path,
+) -> None:
+    """A Hugging Face folder with bf16 weights."""
+    model.generation_config = GenerationConfig(
+        do_sample=True,
+        temperature=temperature,
+        top_p=1.0,
+        top_k=0,
+        max_new_tokens=max_tokens,
+        eos_token_id=model.config.eos_token_id,
+        pad_token_id=model.config.pad_token_id,
+    )
+    dtype = model.dtype
+    model.to(torch.bfloat16).save_pretrained(folder)
+    model.to(dtype)
+    tokenizer.save(vocabulary, chat, folder, model.config.max_position_embeddings)
+
+
+class Log:
+    """Lines with the seconds since the start."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+
+    def __call__(self, text: str) -> None:
+        print(f"[{time.monotonic() - self._start:5.0f} s] {text}", flush=True)
+
+
+def train_policy(out: Path, train: list[Problem], scale: Scale, log: Log) -> None:
+    """Writes tiny-policy, and the responses of its checkpoints as `responses.json`."""
+    vocabulary = train_tokenizer(train)
+    encoder = tokenizer.Encoder(vocabulary)
+    solutions = [policy_example(problem, encoder) for problem in train]
+    policy = build(SHAPE, encoder.pad, encoder.end, seed=1)
+    log(f"policy: {policy.num_parameters()} parameters, {vocabulary.get_vocab_size()} tokens")
+    sampled: dict[Problem, Responses] = {}
+
+    def sample_now(part: int, size: int) -> None:
+        chosen = train[part * scale.sampled_problems :][:size]
+        share = sample_responses(policy, chosen, scale.samples, encoder, part, sampled)
+        log(f"sampled {scale.samples} responses to each of {size} problems: {share:.3f} right")
+
+    few = scale.sampled_problems // 4
+    fit(
+        policy,
+        lambda rng: rng.choice(solutions),
+        steps=scale.policy_steps,
+        batch=scale.batch,
+        rate=3e-3,
+        pad=encoder.pad,
+        seed=2,
+        name="policy",
+        at={
+            scale.policy_steps * 8 // 10: lambda: sample_now(1, few),
+            scale.policy_steps * 9 // 10: lambda: sample_now(2, few),
+        },
+    )
+    chat, folder = tokenizer.POLICY_CHAT, out / "tiny-policy"
+    save(policy, vocabulary, chat, POLICY_TEMPERATURE, POLICY_TOKENS, folder)
+    sample_now(0, scale.sampled_problems)
+    rows = [(p.id, sorted(r.right), sorted(r.wrong)) for p, r in sampled.items()]
+    (out / "responses.json").write_text(json.dumps(rows), encoding="utf-8")
+
+
+def train_judge(out: Path, train: list[Problem], scale: Scale, log: Log) -> None:
+    """Writes tiny-rrm: the policy's weights, trained on to compare."""
+    vocabulary = Tokenizer.from_file(str(out / "tiny-policy" / "tokenizer.json"))
+    encoder = tokenizer.Encoder(vocabulary)
+    by_id = {problem.id: problem for problem in train}
+    rows = json.loads((out / "responses.json").read_text(encoding="utf-8"))
+    pool = [(by_id[key], right, wrong) for key, right, wrong in rows if wrong]
+    judge = Qwen2ForCausalLM.from_pretrained(out / "tiny-policy", dtype=torch.float32).to(device())
+    log(f"judge: {judge.num_parameters()} parameters, {len(pool)} problems with wrong responses")
+    chat, folder = tokenizer.JUDGE_CHAT, out / "tiny-rrm"
+
+    def keep() -> None:
+        save(judge, vocabulary, chat, prompts.TEMPERATURE, JUDGE_TOKENS, folder)
+
+    fit(
+        judge,
+        pair_source(train, pool, encoder),
+        steps=scale.judge_steps,
+        batch=scale.batch,
+        rate=2e-3,
+        pad=encoder.pad,
+        seed=4,
+        name="judge",
+        at=dict.fromkeys(range(500, scale.judge_steps, 500), keep),
+    )
+    keep()
+
+
+def run(out: Path, scale: Scale, only: str | None) -> None:
+    log = Log()
+    packages = ("torch", "transformers", "tokenizers", "reasoning-gym")
+    log(f"python {platform.python_version()} " + " ".join(f"{p} {version(p)}" for p in packages))
+    out.mkdir(parents=True, exist_ok=True)
+    held = problems.held_out()
+    problems.save(held, out / "problems.jsonl")
+    train = problems.training(scale.problems, held + problems.validation())
+    log(f"{len(train)} training problems on {device()}")
+    if only != "judge":
+        train_policy(out, train, scale, log)
+    if only != "policy":
+        train_judge(out, train, scale, log)
+    log(f"done: {out}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder for both models")
+    parser.add_argument(
+        "--quick", action="store_true", help="a smoke test: a minute, useless models"
+    )
+    parser.add_argument(
+        "--only", choices=("policy", "judge"), help="one half; the judge needs both"
+    )
+    options = parser.parse_args()
+    run(options.out, QUICK if options.quick else Scale(), options.only)
+
+
+if __name__ == "__main__":
+    main()
