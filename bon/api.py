@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from bon.generation import Backend, GenerationFailed, PromptTooLong
 from bon.job import Job
@@ -31,18 +31,23 @@ class Sampled:
     error: str | None = None
 
 
-class Observer(Protocol):
-    """What whoever watches a run is told; nothing of it changes the run."""
+class Observer:
+    """What whoever watches a run is told; override what is of interest. Nothing of it changes the run."""
 
-    def loading(self, role: str, model: str) -> None: ...
-    def loaded(self, role: str) -> None: ...
-    def sampled(self, sampled: Sampled) -> None: ...
-    def heard(self, verdict: Verdict) -> None: ...
-    def finished(self, result: Result) -> None: ...
+    def loading(self, role: str, model: str) -> None:
+        """An engine starts."""
 
+    def loaded(self, role: str) -> None:
+        """The engine is ready."""
 
-class Silent(Observer):
-    """Watches and does nothing."""
+    def sampled(self, sampled: Sampled) -> None:
+        """A prompt has its candidates, or the reason why it has none."""
+
+    def heard(self, verdict: Verdict) -> None:
+        """The judge has answered one call."""
+
+    def finished(self, result: Result) -> None:
+        """A tournament is over."""
 
 
 Emit = Callable[[int, Result], None]

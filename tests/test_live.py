@@ -22,7 +22,7 @@ import networkx as nx
 import orjson
 import pytest
 
-from bon.api import Sampled, Silent, both_engines, judge_all, sample_all
+from bon.api import Observer, Sampled, both_engines, judge_all, sample_all
 from bon.catalog import strategy
 from bon.demo import problems
 from bon.generation import Backend, Chat, PromptTooLong, Request, Sampling
@@ -46,7 +46,7 @@ class Engines:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
-        self._engines = both_engines(Job(), Silent())
+        self._engines = both_engines(Job(), Observer())
         try:
             self.policy, self.judge = self.run(self._engines.__aenter__())
         except BaseException:
@@ -75,14 +75,14 @@ def engines() -> Iterator[Engines]:
 
 async def play(prompts: list[Prompt], job: Job, policy: Backend, judge: Backend) -> list[Result]:
     sampled: list[Sampled] = []
-    await sample_all(prompts, job, policy, sampled.append, Silent())
+    await sample_all(prompts, job, policy, sampled.append, Observer())
     results: dict[int, Result] = {}
 
     async def each() -> Any:
         for one in sampled:
             yield one
 
-    await judge_all(each(), job, judge, results.__setitem__, Silent())
+    await judge_all(each(), job, judge, results.__setitem__, Observer())
     return [results[i] for i in range(len(prompts))]
 
 

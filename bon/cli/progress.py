@@ -17,11 +17,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from bon.api import Sampled
+from bon.api import Observer, Sampled
 from bon.types import Outcome, Result, Verdict
 
 
-class Watcher:
+class Watcher(Observer):
     """Watches a run: bars with time left on a terminal, a line a phase elsewhere, totals for the end."""
 
     def __init__(self, prompts: int, tournaments: int | None = None, quiet: bool = False) -> None:
