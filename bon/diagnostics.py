@@ -39,6 +39,8 @@ class Part(NamedTuple):
 class Truth:
     """How often each way of choosing is right where the true answer is known, 0 to 1."""
 
+    right: tuple[bool, ...]
+    """For each candidate."""
     winner: float
     random: float
     """The expected share of a candidate drawn at random."""
@@ -134,12 +136,19 @@ class Summary:
     accuracy: Accuracy | None
 
 
-def diagnose(results: Iterable[Result], batch: int = 256) -> Iterator[Diagnosis]:
-    """A diagnosis for each result, in order; ratings are fitted for `batch` of them at once."""
+def diagnose(results: Iterable[Result]) -> Iterator[Diagnosis]:
+    """A diagnosis for each result, in order."""
+    return (diagnosis for _, diagnosis in diagnose_each(results))
+
+
+def diagnose_each(
+    results: Iterable[Result], batch: int = 128
+) -> Iterator[tuple[Result, Diagnosis]]:
+    """Each result with its diagnosis; ratings are fitted for `batch` of them at once."""
     stream = iter(results)
     while chunk := list(islice(stream, batch)):
-        for result, judged in zip(chunk, _rate(chunk), strict=True):
-            yield _count(result, *judged)
+        for result, rated in zip(chunk, _rate(chunk), strict=True):
+            yield result, _count(result, *rated)
 
 
 def summarise(diagnoses: Iterable[Diagnosis]) -> Summary:
@@ -400,11 +409,12 @@ def _truth(result: Result) -> Truth | None:
     answer = result.prompt.answer
     if answer is None or not result.candidates:
         return None
-    right = [is_right(candidate.text, answer) for candidate in result.candidates]
+    right = tuple(is_right(candidate.text, answer) for candidate in result.candidates)
     sizes = Counter(result.groups)
     largest = max(sizes.values())
     majority = [right[player] for player, size in sizes.items() if size == largest]
     return Truth(
+        right,
         winner=float(result.winner is not None and right[result.winner]),
         random=sum(right) / len(right),
         majority=sum(majority) / len(majority),

@@ -7,7 +7,6 @@ functions holds no control character, so it can neither drive a terminal nor bre
 from __future__ import annotations
 
 import re
-import unicodedata
 from hashlib import blake2b
 
 # CSI, OSC (until BEL or ST), and the two-character escapes, in their 7- and 8-bit forms.
@@ -16,16 +15,22 @@ _ANSI = re.compile(
     r"|(?:\x1b[\]P^_X]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -/]*[0-~]"
 )
-# Direction overrides and isolates: they reorder what stands around them ("Trojan Source").
-_BIDI = re.compile("[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]")
+_LINE_BREAK = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_UNSAFE = re.compile(
+    "["
+    "\x00-\x08\x0e-\x1f\x7f-\x9f"
+    # direction marks, overrides and isolates: they reorder what stands around them ("Trojan Source")
+    "\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069"
+    # lone surrogates, and what XML does not allow
+    "\ud800-\udfff\ufdd0-\ufdef"
+    + "".join(chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF))
+    + "]"
+)
 
 
 def printable(text: str) -> str:
     """`text` with line breaks and tabs, but without any other control character or escape sequence."""
-    if text.isascii() and text.isprintable():
-        return text
-    text = re.sub("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", "\n", _ANSI.sub("", text))
-    return "".join(c for c in _BIDI.sub("", text) if c in "\n\t" or not _is_control(c))
+    return _UNSAFE.sub("", _LINE_BREAK.sub("\n", _ANSI.sub("", text)))
 
 
 def one_line(text: str, width: int = 80) -> str:
@@ -37,8 +42,10 @@ def one_line(text: str, width: int = 80) -> str:
 
 def last_line(text: str, width: int = 80) -> str:
     """The last line of `text` that says something: where most responses keep their answer."""
-    lines = printable(text[-20 * width - 200 :]).strip().splitlines()
-    return one_line(lines[-1], width) if lines else ""
+    for line in reversed(text[-20 * width - 200 :].splitlines()):
+        if said := one_line(line, width):
+            return said
+    return ""
 
 
 def file_stem(name: str) -> str:
@@ -48,8 +55,3 @@ def file_stem(name: str) -> str:
         return stem
     digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
     return f"{stem}-{digest}"
-
-
-def _is_control(character: str) -> bool:
-    """Control characters, lone surrogates, and the code points that XML does not allow."""
-    return unicodedata.category(character) in ("Cc", "Cs") or ord(character) & 0xFFFE == 0xFFFE

@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from result_factory import Judge, double_knockout, double_round_robin, noisy_judge, play
 
-from bon.diagnostics import Diagnosis, Part, diagnose, findings, is_right, share, summarise
+from bon.diagnostics import (
+    Diagnosis,
+    Part,
+    diagnose,
+    diagnose_each,
+    findings,
+    is_right,
+    share,
+    summarise,
+)
 from bon.strategies.knockout import knockout
 from bon.strategies.round_robin import round_robin
 from bon.types import Candidate, Outcome, Result, Verdict, VoidReason
@@ -133,7 +142,8 @@ def test_a_failed_prompt_is_said_to_be_one() -> None:
 
 def test_results_are_rated_alike_alone_and_together() -> None:
     results = [play(knockout, n, seed=str(n)) for n in (1, 2, 5, 9)] + [play(round_robin, 4)]
-    for alone, together in zip(map(one, results), diagnose(results, batch=3), strict=True):
+    for result, together in diagnose_each(results, batch=3):
+        alone = one(result)
         assert replace(alone, margin=None, p_best=None) == replace(
             together, margin=None, p_best=None
         )

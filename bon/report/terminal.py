@@ -11,7 +11,7 @@ from rich.cells import set_cell_size
 from rich.table import Table
 from rich.text import Text
 
-from bon.diagnostics import Diagnosis, diagnose, findings, is_right, summarise
+from bon.diagnostics import Diagnosis, diagnose, diagnose_each, findings, is_right, summarise
 from bon.shape import Node, Tally, bracket, by_rank, cross_table
 from bon.types import BonError, Decision, Result
 from bon.untrusted import last_line, one_line, printable
@@ -99,17 +99,6 @@ def show_run(results: Iterable[Result], console: Console) -> None:
         )
     for finding in findings(summary):
         console.print(Text(f"· {finding}", style=DOUBT))
-
-
-def diagnose_each(results: Iterable[Result]) -> Iterable[tuple[Result, Diagnosis]]:
-    """Each result with its diagnosis, read and rated in small batches."""
-    batch: list[Result] = []
-    for result in results:
-        batch.append(result)
-        if len(batch) == 64:
-            yield from zip(batch, diagnose(batch), strict=True)
-            batch = []
-    yield from zip(batch, diagnose(batch), strict=True)
 
 
 def _heading(console: Console, title: str) -> None:
