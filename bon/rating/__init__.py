@@ -7,13 +7,13 @@
 Every method takes the arrays that ``bon.rating.games`` describes.
 """
 
-from bon.rating.bradley_terry import Strengths, bradley_terry, win_probability
 from bon.rating.counts import copeland, pagerank, points, win_rate
-from bon.rating.elo import EloAverage, EloScale, elo, elo_average
+from bon.rating.elo_ratings import EloAverage, EloScale, elo, elo_average
 from bon.rating.games import NotConverged
 from bon.rating.intervals import Bootstrap, bootstrap, probability_above, probability_best
 from bon.rating.names import index_names
 from bon.rating.posterior import Prior
+from bon.rating.strengths import Strengths, bradley_terry, win_probability
 
 __all__ = [
     "Bootstrap",

@@ -88,7 +88,8 @@ def check(
         raise ValueError(f"tournament must have one entry a comparison ({len(a)}), got {t.shape}")
     sizes = _sizes(n, t)
     if len(a):
-        _check_rows(a, b, s, sizes if t is None else sizes[t])
+        one_size = t is None or sizes.min() == sizes.max()
+        _check_rows(a, b, s, (sizes[:1] if one_size else sizes[t]).astype(np.uintp))
     games = Games(a, b, s, None, t, sizes)
     return games if weight is None else _weighted(games, weight)
 
@@ -119,8 +120,11 @@ def _sizes(n: int | npt.ArrayLike, tournament: IntArray | None) -> IntArray:
     return sizes.astype(np.intp, copy=False)
 
 
-def _check_rows(first: IntArray, second: IntArray, score: FloatArray, size: IntArray) -> None:
-    if first.min() < 0 or second.min() < 0 or (first >= size).any() or (second >= size).any():
+def _check_rows(
+    first: IntArray, second: IntArray, score: FloatArray, size: npt.NDArray[np.uintp]
+) -> None:
+    # as unsigned numbers the negative are the largest
+    if (first.view(np.uintp) >= size).any() or (second.view(np.uintp) >= size).any():
         raise ValueError("first and second must lie in 0..n-1 of their tournament")
     if (first == second).any():
         row = int(np.argmax(first == second))

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bon.rating.bradley_terry import Strengths
 from bon.rating.games import BoolArray, FloatArray, Games, check, rows
 from bon.rating.seeds import generators
+from bon.rating.strengths import Strengths
 
 DRAWS = 4096
 """Posterior draws behind ``probability_best``: a standard error of at most .008."""

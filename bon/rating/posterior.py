@@ -94,7 +94,8 @@ def tabulate(games: Games, directed: bool) -> Table:
 
 def row_sums(table: FloatArray) -> FloatArray:
     """(B, n) sums over the last axis: as a matrix product several times faster than ``sum``."""
-    sums: FloatArray = np.matmul(table, np.ones(table.shape[2]))
+    b, n, width = table.shape
+    sums: FloatArray = (table.reshape(b * n, width) @ np.ones(width)).reshape(b, n)
     return sums
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,9 @@ import numpy.typing as npt
 from bon.rating.games import FloatArray, Games, IntArray, check, rows
 from bon.rating.seeds import generators
 
-LANES = 1 << 14
-"""Passes that advance together, a game each at a time: enough to hide the cost of a NumPy call."""
+LANES = 1 << 11
+"""Passes that advance together, a game each at a time: enough to hide the cost of a NumPy
+call, few enough for their ratings to stay in cache."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +72,12 @@ def elo(
     Failure: ValueError on arrays that make no sense. Who never played stays at ``scale.initial``.
     Source: Elo, The Rating of Chessplayers, Past and Present (1978).
     """
-    games = check(first, second, score, n, tournament, weight)
-    games, gain = _played(games, scale)
+    games, gain = _played(check(first, second, score, n, tournament, weight), scale)
     if games.tournament is None:
         return _one_pass(games, gain, scale)
     rating = np.zeros((len(games.sizes), games.n))
-    for where, lanes in _lanes(games, gain):
-        rating[where] = _many_passes(*lanes, games.n)
+    for where, row, length in _lanes(games):
+        rating[where] = _many_passes(games, gain, row, length)
     return games.shaped(rating / scale.rate + scale.initial)
 
 
@@ -104,12 +105,13 @@ def elo_average(
     games = check(first, second, score, n, tournament, weight)
     games, gain = _played(_sorted(games), scale)
     b = len(games.sizes)
-    mean, spread, top = np.zeros((b, games.n)), np.zeros((b, games.n)), np.zeros((b, games.n))
+    mean, spread, top = (np.zeros((b, games.n)) for _ in range(3))
     sources = generators(rng, b)
     seated = np.arange(games.n) < games.sizes[:, None]
-    for where, lanes in _lanes(games, gain, orders):
-        shuffled = _shuffled(lanes, orders, [sources[i] for i in where.tolist()])
-        rating = _many_passes(*shuffled, games.n).reshape(len(where), orders, games.n)
+    for where, row, length in _lanes(games, orders):
+        shuffled = _shuffled(row, length, orders, [sources[i] for i in where.tolist()])
+        rating = _many_passes(games, gain, shuffled, np.repeat(length, orders))
+        rating = rating.reshape(len(where), orders, games.n)
         mean[where], spread[where] = rating.mean(1), rating.std(1)
         best = np.where(seated[where, None], rating, -np.inf)
         leads = best == best.max(2, keepdims=True, initial=-np.inf)
@@ -118,96 +120,86 @@ def elo_average(
     return EloAverage(games.shaped(mean), games.shaped(spread), games.shaped(top), orders)
 
 
-def _played(games: Games, scale: EloScale) -> tuple[Games, FloatArray]:
-    """Games written out as often as their weight says, and the gain (log odds) of each.
+def _played(games: Games, scale: EloScale) -> tuple[Games, FloatArray | float]:
+    """Games written out as often as their weight says, and the gain of each (log odds).
 
     A weight of 2.5 is two whole games and one of half the gain.
     """
-    whole_gain = scale.k * scale.rate
+    whole = scale.k * scale.rate
     if games.weight is None:
-        return games, np.full(len(games.first), whole_gain)
+        return games, whole
     times = np.ceil(games.weight).astype(np.intp)
     if times.sum() > 100 * (len(times) + 10_000):
         raise ValueError("Elo plays a game as often as its weight says: scale the weights down")
-    last = np.cumsum(times) - 1
-    gain = np.full(int(times.sum()), whole_gain)
-    gain[last] *= games.weight - (times - 1)
+    gain = np.full(int(times.sum()), whole)
+    gain[np.cumsum(times) - 1] *= games.weight - (times - 1)
     return rows(games, np.repeat(np.arange(len(times)), times)), gain
 
 
-def _one_pass(games: Games, gain: FloatArray, scale: EloScale) -> FloatArray:
+def _one_pass(games: Games, gain: FloatArray | float, scale: EloScale) -> FloatArray:
     """Plain floats: a game costs less than one NumPy call."""
     rating = [0.0] * games.n
     exp = math.exp
-    played = zip(
-        games.first.tolist(),
-        games.second.tolist(),
-        games.score.tolist(),
-        gain.tolist(),
-        strict=True,
-    )
-    for a, b, scored, step in played:
+    gains = repeat(gain) if isinstance(gain, float) else gain.tolist()
+    for a, b, scored, step in zip(
+        games.first.tolist(), games.second.tolist(), games.score.tolist(), gains, strict=False
+    ):
         change = step * (scored - 1.0 / (1.0 + exp(rating[b] - rating[a])))
         rating[a] += change
         rating[b] -= change
     return np.array(rating) / scale.rate + scale.initial
 
 
-Lanes = tuple[IntArray, IntArray, FloatArray, FloatArray]
-"""first, second, score and gain, each (games, lanes); games that are padding have gain 0."""
+def _lanes(games: Games, orders: int = 1) -> Iterator[tuple[IntArray, IntArray, IntArray]]:
+    """Tournaments side by side, the longest first, at most LANES / orders at once.
 
-
-def _lanes(games: Games, gain: FloatArray, orders: int = 1) -> Iterator[tuple[IntArray, Lanes]]:
-    """Tournaments of like length side by side, a lane each, at most LANES / orders at once."""
+    Their numbers, the rows of their games (turn, tournament) and how many of these are theirs.
+    """
     b = len(games.sizes)
     t = np.zeros_like(games.first) if games.tournament is None else games.tournament
     length = np.bincount(t, minlength=b)
-    by_tournament = np.argsort(t, kind="stable")
     begin = np.cumsum(length) - length
-    by_length = np.argsort(length, kind="stable")
+    row_of = None if (t[1:] >= t[:-1]).all() else np.argsort(t, kind="stable")
+    longest_first = np.argsort(-length, kind="stable")
     width = max(1, LANES // orders)
     for low in range(0, b, width):
-        where = by_length[low : low + width]
-        turn = np.arange(int(length[where].max(initial=0)))[:, None]
-        real = turn < length[where]
-        row = by_tournament[np.where(real, begin[where] + turn, 0)] if len(t) else turn + where
-        second = np.where(real, games.second[row], games.n - 1)
-        first = np.where(real, games.first[row], 0)
-        yield where, (first, second, games.score[row], np.where(real, gain[row], 0.0))
+        where = longest_first[low : low + width]
+        turn = np.arange(int(length[where[0]]))[:, None]
+        place = np.minimum(begin[where] + turn, len(t) - 1)
+        yield where, place if row_of is None else row_of[place], length[where]
 
 
 def _many_passes(
-    first: IntArray, second: IntArray, score: FloatArray, gain: FloatArray, n: int
+    games: Games, gain: FloatArray | float, row: IntArray, length: IntArray
 ) -> FloatArray:
-    """(lanes, n) ratings in log odds, all lanes one game on at a time."""
-    lanes = first.shape[1]
-    rating = np.zeros(lanes * n)
-    base = np.arange(lanes) * n
-    for a, b, scored, step in zip(first + base, second + base, score, gain, strict=True):
-        change = step * (scored - 1.0 / (1.0 + np.exp(rating[b] - rating[a])))
-        rating[a] += change
-        rating[b] -= change
-    return rating.reshape(lanes, n)
+    """(lanes, n) ratings in log odds, all lanes one game on at a time; longest lanes first."""
+    lanes = row.shape[1]
+    rating = np.zeros(lanes * games.n)
+    base = np.arange(lanes) * games.n
+    first, second, score = games.first[row] + base, games.second[row] + base, games.score[row]
+    steps = repeat(gain) if isinstance(gain, float) else gain[row]
+    playing = np.count_nonzero(length > np.arange(len(row))[:, None], axis=1).tolist()
+    for a, b, scored, step, k in zip(first, second, score, steps, playing, strict=False):
+        one, two = rating[a[:k]], rating[b[:k]]
+        change = step[:k] if isinstance(step, np.ndarray) else step
+        change = change * (scored[:k] - 1.0 / (1.0 + np.exp(two - one)))
+        rating[a[:k]] = one + change
+        rating[b[:k]] = two - change
+    return rating.reshape(lanes, games.n)
 
 
-def _shuffled(lanes: Lanes, orders: int, sources: list[np.random.Generator]) -> Lanes:
-    """Every lane in ``orders`` random orders, side by side. Padding is shuffled in: it is idle."""
-    length, width = lanes[0].shape
-    order = np.empty((width, orders, length), dtype=np.intp)
+def _shuffled(
+    row: IntArray, length: IntArray, orders: int, sources: list[np.random.Generator]
+) -> IntArray:
+    """Every lane's games in ``orders`` random orders, side by side."""
+    turns, lanes = row.shape
+    shuffled = np.repeat(row.T, orders, axis=0).reshape(lanes, orders, turns)
     for lane, source in enumerate(sources):
-        real = int(np.count_nonzero(lanes[3][:, lane]))
-        order[lane] = np.arange(length)
-        order[lane, :, :real] = source.permuted(order[lane, :, :real], axis=1)
-    lane_of = np.repeat(np.arange(width), orders)
-    turn = order.reshape(width * orders, length).T
-    first, second, score, gain = lanes
-    return first[turn, lane_of], second[turn, lane_of], score[turn, lane_of], gain[turn, lane_of]
+        own = shuffled[lane, :, : length[lane]]
+        source.permuted(own, axis=1, out=own)
+    return shuffled.reshape(lanes * orders, turns).T
 
 
 def _sorted(games: Games) -> Games:
     """Rows in an order of their own, so that shuffles do not depend on the caller's."""
-    return (
-        rows(games, np.lexsort((games.weights, games.score, games.second, games.first)))
-        if len(games.first)
-        else replace(games)
-    )
+    return rows(games, np.lexsort((games.weights, games.score, games.second, games.first)))
