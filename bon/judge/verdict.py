@@ -20,9 +20,9 @@ class Reading:
     reasoning: str
     text: str
     void_reason: VoidReason | None = None
-    label_from_end: int = 0
-    """Distance in characters from the start of the verdict's label to the end of the output."""
     label: str = ""
+    rest: str = ""
+    """The output from the verdict's label to its end, label included."""
 
 
 def read_verdict(
@@ -43,8 +43,8 @@ def read_verdict(
         template.labels[label],
         reasoning,
         answer.strip(),
-        label_from_end=len(answer) - found.start(1),
         label=label,
+        rest=answer[found.start(1) :].rstrip() + text[len(text.rstrip()) :],
     )
 
 
@@ -60,32 +60,38 @@ def probability_of_first(
     if reading.outcome not in (Outcome.FIRST, Outcome.SECOND):
         return None
     by_outcome = {outcome: label for label, outcome in template.labels.items()}
-    mine, other = (
-        reading.label,
-        by_outcome[Outcome.SECOND if reading.outcome is Outcome.FIRST else Outcome.FIRST],
-    )
+    mine = reading.label
+    other = by_outcome[Outcome.SECOND if reading.outcome is Outcome.FIRST else Outcome.FIRST]
     parting = next((i for i, (x, y) in enumerate(zip(mine, other, strict=False)) if x != y), None)
     if parting is None:
         return None
-    distance = reading.label_from_end - parting
-    for choice in reversed(tail):
-        distance -= len(choice.text)
-        if distance <= 0:
-            return _share_of_first(
-                choice, -distance, mine[parting], other[parting], reading.outcome
-            )
-    return None
-
-
-def _share_of_first(
-    choice: TokenChoice, place: int, mine: str, other: str, outcome: Outcome
-) -> float | None:
-    if choice.text[place : place + 1] != mine or not choice.logprobs:
+    found = _token_at(tail, reading.rest[parting:])
+    if found is None:
         return None
-    rival = choice.text[:place] + other + choice.text[place + 1 :]
+    choice, place = found
     own = choice.logprobs.get(choice.text)
     if own is None:
         return None
-    against = choice.logprobs.get(rival, min(choice.logprobs.values()))
+    other_way = choice.text[:place] + other[parting:] + reading.rest[len(mine) :]
+    rivals = [
+        logprob
+        for text, logprob in choice.logprobs.items()
+        if len(text) > place and other_way.startswith(text)
+    ]
+    against = max(rivals, default=min(choice.logprobs.values()))
     p_mine = 1.0 / (1.0 + math.exp(min(700.0, against - own)))
-    return p_mine if outcome is Outcome.FIRST else 1.0 - p_mine
+    return p_mine if reading.outcome is Outcome.FIRST else 1.0 - p_mine
+
+
+def _token_at(tail: Sequence[TokenChoice], end: str) -> tuple[TokenChoice, int] | None:
+    """The token in which `end`, the end of the output, begins, and where in it."""
+    # The token that stopped the generation is among the tokens, but its text is not in the output.
+    for tokens in (tail, tail[:-1]):
+        written = "".join(choice.text for choice in tokens)
+        if written.endswith(end):
+            place = len(written) - len(end)
+            for choice in tokens:
+                if place < len(choice.text):
+                    return choice, place
+                place -= len(choice.text)
+    return None

@@ -1,0 +1,68 @@
+"""Small back ends and watchers for tests: no model, no engine, and a record of what was asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bon.generation import Generation, Reply, Request
+from bon.grouping import last_number
+
+Answer = Callable[[Request], Reply]
+
+
+@dataclass
+class FakeBackend:
+    """Answers every request by `answer`, which may raise, after as many seconds as `delay` says."""
+
+    answer: Answer
+    identity: str = "fake@1"
+    capacity: int = 8
+    delay: Callable[[Request], float] = lambda request: 0.0
+    requests: list[Request] = field(default_factory=list)
+    running: int = 0
+    most: int = 0
+    """The most requests that ran at once."""
+    aborted: int = 0
+
+    async def generate(self, request: Request) -> Reply:
+        self.requests.append(request)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await asyncio.sleep(self.delay(request))
+            return self.answer(request)
+        except asyncio.CancelledError:
+            self.aborted += 1
+            raise
+        finally:
+            self.running -= 1
+
+
+def reply(
+    *texts: str,
+    finish: str = "stop",
+    tokens: int = 3,
+    prompt_tokens: int = 10,
+    opened: bool = False,
+) -> Reply:
+    """A reply of these texts, each of `tokens` tokens; `opened`: the prompt ends inside thinking."""
+    generations = tuple(Generation(text, finish, tuple(range(tokens))) for text in texts)
+    return Reply(generations, prompt_tokens, cached_tokens=4, starts_thinking=opened)
+
+
+def boxes(number: int) -> str:
+    return f"\\boxed{{Assistant {number}}}"
+
+
+def larger_number(request: Request) -> Reply:
+    """A judge that prefers the response which ends in the larger number; of equals, the first."""
+    first, second = (int(last_number(text) or 0) for text in request.chat.quoted[1:])
+    return reply(f"<think>{first} or {second}?</think>{boxes(1 if first >= second else 2)}")
+
+
+def numbers_from_the_seed(request: Request) -> Reply:
+    """A policy whose answers are numbers that depend on the request's seed alone."""
+    seed = request.sampling.seed or 0
+    return reply(*(f"The answer is {(seed >> i) % 1000}." for i in range(request.sampling.n)))
