@@ -104,28 +104,37 @@ def _template(name: str, data: bytes) -> Template:
     pattern = re.compile(verdict["pattern"])
     if pattern.groups != 1:
         raise BonError(f"{name}: verdict.pattern needs exactly one group, the label")
-    labels = {verdict["first"]: Outcome.FIRST, verdict["second"]: Outcome.SECOND}
+    labels = {_text(verdict, "first"): Outcome.FIRST, _text(verdict, "second"): Outcome.SECOND}
     if "tie" in verdict:
-        labels[verdict["tie"]] = Outcome.TIE
+        labels[_text(verdict, "tie")] = Outcome.TIE
+    if len(labels) < 2 + ("tie" in verdict):
+        raise BonError(f"{name}: the labels of the verdict must differ")
     sampling = fields["sampling"]
     template = Template(
         name=name,
-        description=fields.get("description", ""),
-        system=fields.get("system", ""),
-        user=fields["user"],
+        description=_text({"description": "", **fields}, "description"),
+        system=_text({"system": "", **fields}, "system"),
+        user=_text(fields, "user"),
         pattern=pattern,
         labels=labels,
         temperature=float(sampling["temperature"]),
         top_p=float(sampling["top_p"]),
         max_tokens=int(sampling["max_tokens"]),
-        close=fields["thinking"]["close"],
+        close=_text(fields["thinking"], "close"),
         digest=hashlib.sha256(data).hexdigest()[:16],
     )
+    template.chat("", "", "", "criteria")  # where they are shown, that part must render, too
     rendered = "".join(m.content for m in template.chat("", "", "").messages)
     for index, variable in enumerate(("query", "first", "second")):
         if slot(index) not in rendered:
             raise BonError(f"{name}: the template never shows {{{{ {variable} }}}}")
     return template
+
+
+def _text(table: Mapping[str, Any], key: str) -> str:
+    if not isinstance(table[key], str):
+        raise TypeError(f"{key!r}: it is text")
+    return str(table[key])
 
 
 def _render(name: str, source: str, variables: Mapping[str, Any]) -> str:
