@@ -13,7 +13,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from bon.generation import SLOT_PATTERN, Chat
+from bon.generation import SLOT_PATTERN, Chat, GenerationFailed
 from bon.types import BonError, Message
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ CACHED_TEXTS = 4096
 
 
 class ChatEncoder:
-    """Encodes chats for one tokenizer. Raises `BonError` where it has no chat template."""
+    """Encodes chats for one tokenizer. Raises `BonError` where it has no chat template,
+    `GenerationFailed` for a chat that the template does not take."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         if not tokenizer.chat_template:
@@ -62,11 +63,16 @@ class ChatEncoder:
         ]
 
     def _render(self, messages: tuple[Message, ...]) -> str:
-        rendered = self._tokenizer.apply_chat_template(
-            [{"role": m.role, "content": m.content} for m in messages],
-            tokenize=False,
-            add_generation_prompt=True,
-        )
+        from jinja2 import TemplateError
+
+        try:
+            rendered = self._tokenizer.apply_chat_template(
+                [{"role": m.role, "content": m.content} for m in messages],
+                tokenize=False,
+                add_generation_prompt=True,
+            )
+        except TemplateError as error:  # some know no system prompt, some want roles to alternate
+            raise GenerationFailed(f"the model's chat template refuses: {error}") from error
         return str(rendered)
 
     def _encode_quoted(self, text: str) -> tuple[int, ...]:
@@ -82,10 +88,9 @@ def defuse(text: str, markup: list[str]) -> str:
 
     For tokenizers that cannot be told to leave special tokens alone, and for servers behind HTTP.
     """
-    for token in sorted(markup, key=len, reverse=True):
-        if token in text:
-            text = text.replace(token, f"{token[0]}\u200b{token[1:]}")
-    return text
+    # Looking ahead finds occurrences that overlap, too.
+    tokens = "|".join(map(re.escape, markup))
+    return re.sub(rf"(?={tokens})(.)", "\\1\u200b", text, flags=re.DOTALL) if tokens else text
 
 
 def _without_added_tokens(tokenizer: PreTrainedTokenizerBase) -> Any | None:
