@@ -50,9 +50,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line; every foreseen error is one line on stderr."""
     try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        sys.exit(cli.main(standalone_mode=False))  # an Exit comes back as its code
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
