@@ -30,6 +30,8 @@ _UNSAFE = re.compile(
 
 def printable(text: str) -> str:
     """`text` with line breaks and tabs, but without any other control character or escape sequence."""
+    if text.isascii() and text.isprintable():
+        return text
     return _UNSAFE.sub("", _LINE_BREAK.sub("\n", _ANSI.sub("", text)))
 
 

@@ -113,7 +113,8 @@ function scrollToActive() {
 
 $("list").addEventListener("scroll", drawRows, { passive: true });
 new ResizeObserver(drawRows).observe($("list"));
-for (const id of ["search", "sort", "filter"]) $(id).addEventListener("input", refreshList);
+$("search").addEventListener("input", refreshList);
+for (const id of ["sort", "filter"]) $(id).addEventListener("change", refreshList);
 $("direction").addEventListener("click", () => {
   list.reversed = !list.reversed;
   $("direction").textContent = list.reversed ? "↑" : "↓";

@@ -10,6 +10,7 @@ async function route() {
   scrollToActive();
   if (!row) {
     $("prompt").hidden = true;
+    delete $("prompt").dataset.place;
     $("overview").hidden = false;
     return;
   }
@@ -22,6 +23,7 @@ async function route() {
   if (list.active !== place) return; // another one was opened meanwhile
   $("prompt").replaceChildren(...drawn.filter(Boolean));
   $("prompt").hidden = false;
+  $("prompt").dataset.place = place;
   $("overview").hidden = true;
   $("main").scrollTop = 0;
   if (matchMedia("(max-width: 899px)").matches) scrollTo(0, 0);

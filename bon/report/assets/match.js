@@ -36,6 +36,7 @@ function showMatch(result, pairs, at) {
     go(by);
   };
   if (!dialog.open) dialog.showModal();
+  dialog.focus(); // the button that had it is gone
   dialog.scrollTop = 0;
 }
 
