@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, get_type_hints
@@ -99,6 +100,8 @@ def _value(name: str, key: str, kind: Any, text: str) -> Any:
         if text.lower() in ("true", "false"):
             return text.lower() == "true"
         raise BonError(f"{name}:{key} is true or false, not {text!r}")
+    if isinstance(kind, type) and issubclass(kind, StrEnum) and text not in list(kind):
+        raise BonError(f"{name}:{key} is {', '.join(kind)}, not {text!r}")
     try:
         return kind(text)
     except (TypeError, ValueError):

@@ -119,7 +119,14 @@ def _result_from_json(row: Mapping[str, Any]) -> Result:
             row["answer"],
         ),
         candidates=tuple(
-            Candidate(c["text"], c["thinking"], c["finish_reason"], c["tokens"])
+            Candidate(
+                c["text"],
+                c["thinking"],
+                c["finish_reason"],
+                c["tokens"],
+                c.get("score"),
+                c.get("correct"),
+            )
             for c in row["candidates"]
         ),
         groups=tuple(c["group"] for c in row["candidates"]),

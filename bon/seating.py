@@ -9,6 +9,7 @@ from hashlib import blake2b
 from random import Random
 from typing import Any
 
+from bon.accuracy import is_right
 from bon.grouping import group
 from bon.ranker import rank
 from bon.tournament import Strategy, Tournament
@@ -46,10 +47,30 @@ def seat(
     sizes = Counter(groups)
     players = sorted(sizes)
     seats = tuple(Random(tournament_seed).sample(players, len(players)))
+    seated = [candidates[player] for player in seats]
     tournament = Tournament(
-        strategy, len(seats), seed=tournament_seed, sizes=[sizes[player] for player in seats]
+        strategy,
+        len(seats),
+        seed=tournament_seed,
+        sizes=[sizes[player] for player in seats],
+        places=seats,
+        teams=group(seated, "number" if group_by in ("exact", "none") else group_by),
+        scores=_known([candidate.score for candidate in seated]),
+        truth=_known([_right(candidate, prompt) for candidate in seated]),
     )
     return Seating(prompt, tuple(candidates), groups, seats, tournament)
+
+
+def _right(candidate: Candidate, prompt: Prompt) -> bool | None:
+    if candidate.correct is not None or prompt.answer is None:
+        return candidate.correct
+    return is_right(candidate.text, prompt.answer)
+
+
+def _known(values: Sequence[float | None]) -> list[float]:
+    """The values, or nothing where one is missing."""
+    known = [float(value) for value in values if value is not None]
+    return known if len(known) == len(values) else []
 
 
 def result_of(seating: Seating, provenance: Mapping[str, Any]) -> Result:

@@ -47,13 +47,30 @@ class Strategy(Protocol):
 class Table:
     """What a strategy sees of its tournament: seats 0 to n-1, dealt to candidates at random.
 
-    `sizes[seat]` says how many candidates gave the same final answer as the one in that seat.
+    What is known of the candidate in each seat stands in tuples, a value a seat. `sizes`: how many
+    candidates it plays for. `places`: its place in the input. `teams`: seats whose final answer is the
+    same have the same number. `scores` and `truth` (1 right, 0 wrong, or any worth): empty where the
+    input has none.
     """
 
-    def __init__(self, n: int, seed: str, sizes: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        n: int,
+        seed: str,
+        sizes: Sequence[int] = (),
+        *,
+        places: Sequence[int] = (),
+        teams: Sequence[int] = (),
+        scores: Sequence[float] = (),
+        truth: Sequence[float] = (),
+    ) -> None:
         self.n = n
         self.seats = range(n)
         self.sizes = tuple(sizes) or (1,) * n
+        self.places = tuple(places) or tuple(range(n))
+        self.teams = tuple(teams) or tuple(range(n))
+        self.scores = tuple(scores)
+        self.truth = tuple(truth)
         self._seed = seed
         self._asked: dict[tuple[int, int], int] = {}
         self._matches: list[Match] = []
@@ -88,6 +105,14 @@ class Table:
         match = await rule(self, *self._pair(a, b))
         self._matches.append(match)
         return match
+
+    def met(self, seat: int) -> int:
+        """How many matches of this seat are over; only those that the caller awaited are sure to be."""
+        return sum(seat == m.a or seat == m.b for m in self._matches)
+
+    def asked(self, a: int, b: int) -> int:
+        """How many comparisons of these two have been asked for, in both orders."""
+        return self._asked.get((a, b), 0) + self._asked.get((b, a), 0)
 
     def together(self, awaitables: Iterable[Awaitable[T]]) -> Together[T]:
         """Await several comparisons, matches or coroutines of the strategy's own, all at once."""
@@ -180,11 +205,15 @@ class Tournament:
         *,
         seed: str,
         sizes: Sequence[int] = (),
+        places: Sequence[int] = (),
+        teams: Sequence[int] = (),
+        scores: Sequence[float] = (),
+        truth: Sequence[float] = (),
         retries: int = 1,
     ) -> None:
         if n < 1:
             raise BonError("a tournament needs at least one candidate")
-        self._table = Table(n, seed, sizes)
+        self._table = Table(n, seed, sizes, places=places, teams=teams, scores=scores, truth=truth)
         self._root = _Frame(strategy(self._table).__await__())
         self._retries = retries
         self._waiters: dict[Ask, _Waiter | None] = {}

@@ -61,6 +61,10 @@ class Candidate:
     """`stop`, or `length` where the token limit cut it off."""
     tokens: int = 0
     """Generated tokens, thinking included."""
+    score: float | None = None
+    """What a scalar reward model gives it, where the input says so."""
+    correct: bool | None = None
+    """Whether it is right, where the input says so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,8 @@ def test_the_strategies_of_this_package_are_known() -> None:
 
 def test_every_known_strategy_plays_without_a_parameter() -> None:
     for name in known_strategies():
-        assert play(Tournament(strategy(name), 5, seed="seed"), perfect(range(5))).done
+        known = Tournament(strategy(name), 5, seed="seed", scores=range(5), truth=range(5))
+        assert play(known, perfect(range(5))).done
 
 
 @pytest.mark.parametrize(

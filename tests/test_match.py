@@ -6,19 +6,30 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations, pairwise
+from math import ceil, log2
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from judges import FIRST, SECOND, TIE, VOID, always, calls, perfect
 
-from bon.judge.simulated import SeatJudge
-from bon.match import both, parse_rule, single, votes
+from bon.catalog import parse_strategy
+from bon.judge.simulated import SeatJudge, flips, simulated
+from bon.match import (
+    MOST_VOTES,
+    both,
+    bracket_leads,
+    escalate,
+    parse_rule,
+    sequential,
+    single,
+    votes,
+)
 from bon.simulate import play
 from bon.tournament import Ask, Rule, Table, Tournament
 from bon.types import BonError, Decision, Match, Verdict
 
-RULES = [single, both, votes(1), votes(2), votes(3), votes(8)]
+RULES = [single, both, votes(1), votes(2), votes(3), votes(8), escalate(), sequential(0.05)]
 SEEDS = range(1500)
 
 
@@ -196,6 +207,65 @@ def test_a_second_match_of_the_same_two_has_a_coin_of_its_own() -> None:
     assert abs(sum(differ) / len(differ) - 0.5) < 0.04
 
 
+# --- more votes where they are needed ---------------------------------------------------------------
+
+
+def test_escalation_ends_where_both_orders_agree() -> None:
+    played, match = one_match(escalate(), perfect([0, 1]))
+    assert (len(match.comparisons), played.stages, match.winner) == (2, 1, 1)
+
+
+@pytest.mark.parametrize("verdict", [FIRST, SECOND, TIE])
+def test_escalation_asks_more_where_they_do_not(verdict: Verdict) -> None:
+    played, match = one_match(escalate(5), always(verdict))
+    assert (len(match.comparisons), played.stages) == (7, 2)
+    assert match.decision is (Decision.SPLIT if verdict is TIE else Decision.VERDICTS)
+
+
+def test_a_sequential_match_ends_at_the_lead_of_its_round() -> None:
+    leads = bracket_leads(2, 0.05, 0.2)
+    assert leads == (3,)
+    for seed in range(50):
+        _, match = one_match(sequential(0.05), simulated(flips([0, 1], 0.3), seed=seed), seed)
+        won = sum(1 if c.winner == match.winner else -1 for c in match.comparisons)
+        assert won == 3 or len(match.comparisons) == MOST_VOTES
+        assert len(match.comparisons) % 2 == 1
+
+
+def test_a_sequential_match_of_equals_ends() -> None:
+    for verdict in (FIRST, SECOND, TIE, VOID):
+        _, match = one_match(sequential(0.01), always(verdict))
+        assert len(match.comparisons) == MOST_VOTES
+
+
+@pytest.mark.parametrize("error", [0.2, 0.05, 0.01])
+@pytest.mark.parametrize("n", [2, 3, 8, 16, 33])
+def test_leads_of_a_bracket_meet_its_error_and_none_is_too_long(n: int, error: float) -> None:
+    def lost(leads: Sequence[int]) -> float:
+        kept = 1.0
+        for lead in leads:
+            kept *= 1 - 1 / (1 + 4.0**lead)
+        return 1 - kept
+
+    leads = bracket_leads(n, error, 0.2)
+    assert len(leads) == ceil(log2(n))
+    assert lost(leads) <= error
+    for r in range(len(leads)):
+        assert lost([*leads[:r], leads[r] - 1, *leads[r + 1 :]]) > error
+
+
+def test_a_sequential_bracket_loses_the_best_as_rarely_as_it_says() -> None:
+    found = calls_made = 0
+    for seed in range(300):
+        judge = simulated(flips(range(8), 0.2), seed=seed)
+        entrant = parse_strategy("knockout:rule=sequential:0.1:0.2")
+        played = play(Tournament(entrant, 8, seed=str(seed)), judge)
+        found += played.order[0] == 7
+        calls_made += len(played.comparisons)
+    assert found / 300 > 0.9 - 0.035
+    assert calls_made / 300 < 36
+
+
 # --- slots ------------------------------------------------------------------------------------------
 
 
@@ -217,14 +287,24 @@ def test_slots_are_balanced_over_the_seats_of_one_tournament() -> None:
 
 
 def test_slots_do_not_depend_on_how_the_match_is_named() -> None:
+    def first(a: int, b: int, seed: int) -> int:
+        async def strategy(table: Table) -> int:
+            return await table.duel(a, b, single)
+
+        return play(Tournament(strategy, 2, seed=str(seed)), always(FIRST)).comparisons[0].first
+
+    assert all(first(0, 1, seed) == first(1, 0, seed) for seed in range(20))
+
+
+def test_two_that_meet_again_change_slots() -> None:
     async def strategy(table: Table) -> int:
-        await table.duel(0, 1, single)
-        await table.duel(1, 0, single)
+        for rule in (single, votes(2), votes(1), single):
+            await table.duel(1, 0, rule)
         return 0
 
     for seed in range(20):
-        there, back = play(Tournament(strategy, 2, seed=str(seed)), always(FIRST)).comparisons
-        assert there.first == back.first
+        made = play(Tournament(strategy, 2, seed=str(seed)), always(FIRST)).comparisons
+        assert all(a.first != b.first for a, b in pairwise(made))
 
 
 # --- by name ----------------------------------------------------------------------------------------
@@ -240,6 +320,15 @@ def test_rules_by_name() -> None:
     ("text", "says"),
     [
         ("best", "unknown match rule 'best'; known: single, both, votes:K"),
+        ("escalate:0", "at least 1"),
+        ("escalate:x", "such as escalate:3"),
+        ("sequential", "such as sequential:0.05"),
+        ("sequential:0.05:0.2:1", "such as sequential:0.05"),
+        ("sequential:few", "such as sequential:0.05"),
+        ("sequential:0.5", "ERROR between 0 and 0.5"),
+        ("sequential:0", "ERROR between 0 and 0.5"),
+        ("sequential:nan", "ERROR between 0 and 0.5"),
+        ("sequential:0.05:0.7", "FLIP between 0 and 0.5"),
         ("", "unknown match rule ''"),
         ("single:2", "single takes no argument"),
         ("both:2", "both takes no argument"),
