@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bon.grouping import boxed, final_answer, last_number
+from bon.grouping import boxed, final_answer, last_number, lone_number
 from bon.types import Candidate, Result
 
 Scores = npt.NDArray[np.float64]
@@ -25,11 +25,14 @@ class Interval:
 
 
 def is_right(text: str, answer: str) -> bool:
-    """Whether the final answer of `text` is `answer`: the same box, the same number or the same text."""
+    """Whether the final answer of `text` is `answer`: the same box, the same number or the same text.
+
+    Numbers count where the answer is nothing but one: 1/2 and 3/2 end in the same number.
+    """
     given = boxed(text)
     if (given if given is not None else text).strip() == answer.strip():
         return True
-    number = last_number(answer)
+    number = lone_number(answer)
     return number is not None and last_number(text if given is None else given) == number
 
 

@@ -4,37 +4,47 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal
 
 from bon.types import BonError, Candidate
 
 _NUMBER = re.compile(
-    r"[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d{1,3}\b)?|[-+\u2212]?\.\d+"
+    r"[-+\u2212]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:[eE][-+]?\d{1,3}\b)?"
 )
-_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+_BRACE = re.compile(r"(?P<box>\\(?:boxed|fbox)\s*)?\{|\}")
 
 
 def boxed(text: str) -> str | None:
     r"""What the last complete `\boxed{...}` holds, braces balanced and outer blanks removed."""
-    for match in reversed(list(_BOX.finditer(text))):
-        depth = 1
-        for end in range(match.end(), len(text)):
-            depth += (text[end] == "{") - (text[end] == "}")
-            if depth == 0:
-                return text[match.end() : end].strip()
-    return None
+    open_braces: list[tuple[bool, int]] = []
+    start, end = 0, -1
+    for brace in _BRACE.finditer(text):
+        if brace.group() != "}":
+            open_braces.append((brace["box"] is not None, brace.end()))
+        elif open_braces:
+            is_box, inside = open_braces.pop()
+            if is_box and inside > start:
+                start, end = inside, brace.start()
+    return text[start:end].strip() if end >= 0 else None
 
 
 def last_number(text: str) -> str | None:
     """The last number in the text in one spelling, so that 1,200.0 and 1200 are the same."""
     found = _NUMBER.findall(text)
-    if not found:
-        return None
-    try:
-        number = Decimal(found[-1].replace(",", "").replace("\u2212", "-"))
-    except InvalidOperation:
-        return None
-    return f"{number.normalize() + 0:f}" if abs(number.adjusted()) < 400 else str(number)
+    return _one_spelling(found[-1]) if found else None
+
+
+def lone_number(text: str) -> str | None:
+    """The number that is all of the text, in the spelling of `last_number`."""
+    return _one_spelling(text.strip()) if _NUMBER.fullmatch(text.strip()) else None
+
+
+def _one_spelling(text: str) -> str:
+    number = Decimal(text.replace(",", "").replace("\u2212", "-"))
+    if not number:
+        return "0"
+    number = number.normalize(Context(prec=len(text)))  # the usual 28 digits would round
+    return f"{number:f}" if abs(number.adjusted()) < 400 else str(number)
 
 
 ANSWERS: dict[str, Callable[[str], str | None]] = {
