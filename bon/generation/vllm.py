@@ -37,6 +37,7 @@ QUIET = {
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_VERBOSITY": "error",
     "PYTHONWARNINGS": "ignore",
     "TORCH_LOGS": "-all",
     "TORCH_CPP_LOG_LEVEL": "ERROR",
@@ -168,6 +169,11 @@ def _start(model: str, path: str, engine_args: dict[str, Any]) -> AsyncLLM:
         return AsyncLLM.from_engine_args(AsyncEngineArgs(**{**settings, **engine_args}))
     except TypeError as error:
         raise BonError(f"vLLM does not take this engine argument: {_first_line(error)}") from error
+    except OSError as error:
+        raise EngineError(
+            f"cannot find {model}: {_first_line(error)} Check the name and the network,"
+            " or give the folder of a model that is on disk"
+        ) from error
     except Exception as error:
         raise EngineError(f"cannot load {model}: {_first_line(error)}") from error
 
