@@ -27,7 +27,8 @@ def read_prompts(path: str) -> Iterator[Prompt | BadRow]:
     """Prompts of a JSONL file (`-`: standard input), bad lines in their places; blank lines are skipped.
 
     A row has `prompt` (text or chat messages) and may have `id`, `system`, `answer` and `candidates` (texts,
-    or objects with `text`, as `bon sample` writes them). Raises `BonError` where the file cannot be read.
+    or objects with `text`, as `bon sample` writes them, and `score` or `correct` where known).
+    Raises `BonError` where the file cannot be read.
     """
     seen: set[str] = set()
     for number, line in _lines(path):
@@ -132,6 +133,8 @@ def _messages(prompt: Any) -> tuple[Message, ...]:
     if isinstance(prompt, str):
         if not prompt.strip():
             raise BonError("the prompt is empty")
+        if not _is_unicode(prompt):  # an argument of the command line in another encoding
+            raise BonError("the prompt is not valid UTF-8")
         return (Message("user", prompt),)
     if not isinstance(prompt, list) or not prompt:
         raise BonError("`prompt` is neither text nor a list of chat messages")
@@ -139,9 +142,19 @@ def _messages(prompt: Any) -> tuple[Message, ...]:
         fields = message if isinstance(message, dict) else {}
         if not all(isinstance(fields.get(field), str) for field in ("role", "content")):
             raise BonError("a chat message needs `role` and `content`, both text")
+        if not fields["role"].isidentifier():  # it stands bare in the chat template
+            raise BonError(f"{fields['role']!r} is no role: write system, user or assistant")
     if not any(message["content"].strip() for message in prompt):
         raise BonError("the prompt is empty")
     return tuple(Message(message["role"], message["content"]) for message in prompt)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _candidates(rows: Any) -> tuple[Candidate, ...]:
@@ -157,9 +170,32 @@ def _candidate(row: Any) -> Candidate:
         return Candidate(row)
     if not isinstance(row, dict) or not isinstance(row.get("text"), str):
         raise BonError("a candidate is neither text nor an object with the field `text`")
+    tokens = row.get("tokens") or 0
+    if not isinstance(tokens, int):
+        raise BonError(f"a candidate's `tokens` is a whole number, not {tokens!r}")
     return Candidate(
         row["text"],
         str(row.get("thinking") or ""),
         str(row.get("finish_reason") or "stop"),
-        int(row.get("tokens") or 0),
+        tokens,
+        _number(row, "score"),
+        _yes_or_no(row, "correct"),
     )
+
+
+def _number(row: Mapping[str, Any], field: str) -> float | None:
+    value = row.get(field)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BonError(f"a candidate's `{field}` is a number, not {value!r}")
+    return float(value)
+
+
+def _yes_or_no(row: Mapping[str, Any], field: str) -> bool | None:
+    value = row.get(field)
+    if value is None or isinstance(value, bool):
+        return value
+    if value in (0, 1):
+        return bool(value)
+    raise BonError(f"a candidate's `{field}` is true or false, not {value!r}")
