@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bon.accuracy import Interval, baselines, chosen_right, interval
-from bon.api import Observer, Sampled, both_engines, judge_all, sample_all
+from bon.api import Observer, Sampled, bare_errors, both_engines, judge_all, sample_all
 from bon.catalog import parse_strategy
 from bon.datasets import read_prompts
 from bon.generation.models import BUNDLED
@@ -55,7 +55,11 @@ async def play_demo(prompts: Sequence[Prompt], job: Job, observer: Observer) -> 
         for _ in prompts:
             yield await queues[name].get()
 
-    async with both_engines(job, observer) as (policy, judge), asyncio.TaskGroup() as tasks:
+    async with (
+        bare_errors(),
+        both_engines(job, observer) as (policy, judge),
+        asyncio.TaskGroup() as tasks,
+    ):
         tasks.create_task(sample_all(prompts, job, policy, share, observer))
         for name in STRATEGIES:
             entry = replace(job, strategy=parse_strategy(STRATEGIES[name]))
