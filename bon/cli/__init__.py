@@ -20,6 +20,7 @@ COMMANDS = {
     "demo": "Run the main job on bundled problems with bundled models.",
     "show": "Show results in the terminal: bracket or cross table, ranking, winner.",
     "report": "Make one self-contained page of results.",
+    "ledger": "Describe, compact or export a ledger of verdicts.",
     "doctor": "Say what is installed and what to do about what is not.",
 }
 
