@@ -110,11 +110,12 @@ def _sizes(n: int | npt.ArrayLike, tournament: IntArray | None) -> IntArray:
             raise ValueError("n has a size for each tournament, so tournament must be given too")
         sizes = sizes.reshape(1)
     else:
-        last = int(tournament.max(initial=-1))
-        if tournament.min(initial=0) < 0 or (sizes.ndim == 1 and last >= len(sizes)):
-            raise ValueError(f"tournament must lie in 0..{max(len(sizes) - 1, 0)}, met {last}")
+        least, last = int(tournament.min(initial=0)), int(tournament.max(initial=-1))
         if sizes.ndim == 0:
             sizes = np.full(last + 1, sizes)
+        if least < 0 or last >= len(sizes):
+            met = least if least < 0 else last
+            raise ValueError(f"tournament must lie in 0..{len(sizes) - 1}, met {met}")
     if sizes.min(initial=0) < 0:
         raise ValueError(f"n must not be negative, got {int(sizes.min())}")
     return sizes.astype(np.intp, copy=False)
@@ -146,7 +147,9 @@ def _weighted(games: Games, weight: npt.ArrayLike) -> Games:
 
 def tally(cell: IntArray, value: FloatArray | None, shape: tuple[int, ...]) -> FloatArray:
     """Sums of the values (ones if absent) that fall into each cell of an array of this shape."""
-    return np.bincount(cell, value, math.prod(shape)).astype(np.float64, copy=False).reshape(shape)
+    given = np.ones(len(cell)) if value is None else value  # counting would need a conversion
+    sums = np.bincount(cell, given, math.prod(shape)).reshape(shape)
+    return np.asarray(sums, dtype=np.float64)
 
 
 def rows(games: Games, keep: IntArray) -> Games:

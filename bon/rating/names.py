@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import chain, count
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from bon.rating.games import IntArray
 
@@ -15,7 +16,9 @@ Name = TypeVar("Name", bound=Hashable)
 
 
 def index_names(
-    first: Sequence[Name], second: Sequence[Name], known: Iterable[Name] = ()
+    first: Sequence[Name] | npt.NDArray[Any],
+    second: Sequence[Name] | npt.NDArray[Any],
+    known: Iterable[Name] = (),
 ) -> tuple[IntArray, IntArray, list[Name]]:
     """Indices of ``first`` and of ``second``, and the list of names that they index.
 

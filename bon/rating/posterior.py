@@ -82,7 +82,7 @@ def tabulate(games: Games, directed: bool) -> Table:
         lift *= w
     count = tally(cell, w, (b, n, n))
     lifted = tally(cell, lift, (b, n, n))
-    lift = row_sums(lifted) - row_sums(lifted.transpose(0, 2, 1))
+    lift = row_sums(lifted) - np.ones(n) @ lifted
     met = count + count.transpose(0, 2, 1)
     points = 0.5 * row_sums(met) + lift
     seated = np.arange(n) < games.sizes[:, None]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import NormalDist
 from typing import Literal
@@ -26,9 +26,11 @@ from bon.rating.climb import climb
 from bon.rating.components import Components, components_of, strongly_connected
 from bon.rating.games import BoolArray, FloatArray, Games, IntArray, NotConverged, check, chunks
 from bon.rating.posterior import TIE_AT_REST, Prior, Table, gauge, slopes, tabulate
+from bon.rating.shared import shared_terms
 
-Term = float | Literal["fit"]
-"""A model term: its known value, or "fit" for one of each tournament's own."""
+Term = float | Literal["fit", "shared"]
+"""A model term: its known value, "fit" for one of each tournament's own, or "shared" for one that
+all tournaments of the batch have in common."""
 
 DEFAULT_PRIOR = Prior()
 
@@ -41,7 +43,11 @@ class Fit:
     prior: Prior | None
     fitted: tuple[bool, bool]
     strength: FloatArray
+    """(B, n)"""
     extra: FloatArray
+    """(B, 2) position and tie"""
+    shared_se: FloatArray
+    """(2,) standard errors of shared terms, 0 for the others"""
 
     @property
     def directed(self) -> bool:
@@ -60,12 +66,15 @@ class Fit:
             yield where, table, np.asarray(np.linalg.inv(curvature), dtype=np.float64)
 
     def strength_covariances(self) -> Iterator[tuple[IntArray, FloatArray]]:
-        """Tournament numbers and (tournaments, n, n) covariances of strengths, 0 on padding."""
+        """Tournament numbers and (tournaments, n, n) covariances of strengths, 0 on padding.
+
+        Strengths are reported with sum 0, so the common shift's variance, which is the prior's
+        alone, is taken out.
+        """
+        shift = 1.0 if self.prior is None else self.prior.strength**2
         for where, table, inverse in self.inverse_curvatures():
             n = table.seated.shape[1]
-            block = inverse[:, :n, :n]
-            if self.prior is None:
-                block = block - gauge(table.seated)
+            block = inverse[:, :n, :n] - shift * gauge(table.seated)
             yield where, block * (table.seated[:, :, None] & table.seated[:, None, :])
 
 
@@ -81,7 +90,7 @@ class Strengths:
     """Davidson's tie parameter, one number a tournament; 0: a tie is half a win each"""
     iterations: IntArray
     """Newton steps taken, one number a tournament"""
-    fit: Fit
+    fit: Fit = field(repr=False)
 
     @cached_property
     def components(self) -> list[Components] | Components:
@@ -107,12 +116,32 @@ class Strengths:
 
     @cached_property
     def se(self) -> FloatArray:
-        """Posterior standard deviation of each strength (Laplace approximation)."""
+        """Posterior standard deviation of each strength, as far from the mean of all (Laplace)."""
         games = self.fit.games
         full = np.zeros((len(games.sizes), games.n))
         for where, block in self.fit.strength_covariances():
-            full[where, : block.shape[1]] = np.sqrt(np.einsum("bii->bi", block))
+            own = np.einsum("bii->bi", block)
+            full[where, : block.shape[1]] = np.sqrt(np.maximum(own, 0.0))  # alone: 0, but for noise
         return games.shaped(full)
+
+    @cached_property
+    def position_se(self) -> FloatArray:
+        """Posterior standard deviation of the position term; 0 where it was given."""
+        return self._term_se(0)
+
+    @cached_property
+    def log_tie_se(self) -> FloatArray:
+        """Posterior standard deviation of the tie parameter's log; 0 where it was given."""
+        return self._term_se(1)
+
+    def _term_se(self, k: int) -> FloatArray:
+        fit = self.fit
+        error = np.full(len(fit.games.sizes), fit.shared_se[k])
+        if fit.fitted[k]:
+            for where, table, inverse in fit.inverse_curvatures():
+                place = table.seated.shape[1] + sum(fit.fitted[:k])
+                error[where] = np.sqrt(inverse[:, place, place])
+        return error[0] if fit.games.tournament is None else error
 
     def interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
         """Low and high ends of each strength's central posterior interval."""
@@ -137,8 +166,8 @@ def bradley_terry(
 
     Arguments as in ``bon.rating.games``; a graded score counts as that fraction of a win for the
     first and the rest for the second. ``position`` and ``tie`` are the extra terms of this
-    module's docstring. With a tie parameter, a score of exactly .5 is a tie; other fractions are
-    still split between the two wins.
+    module's docstring; errors of strengths take a shared term as known. With a tie parameter, a
+    score of exactly .5 is a tie; other fractions are still split between the two wins.
 
     Failure: ValueError on arrays that make no sense, and for maximum likelihood where there is
     none (some group never lost to the others, Ford 1957); NotConverged after ``max_iterations``.
@@ -148,12 +177,13 @@ def bradley_terry(
     if prior is None:
         _require_likelihood_with_a_top(games)
     fitted = (position == "fit", tie == "fit")
-    extra = np.zeros((len(games.sizes), 2))
-    extra[:, 0] = 0.0 if fitted[0] else position
-    extra[:, 1] = TIE_AT_REST if fitted[1] else tie
+    extra, shared_se = np.tile(_first_values(position, tie), (len(games.sizes), 1)), np.zeros(2)
+    if "shared" in (position, tie) and len(games.sizes):
+        shared = (position == "shared", tie == "shared")
+        extra, shared_se = shared_terms(games, prior, extra, fitted, shared, max_iterations)
     strength = np.zeros((len(games.sizes), games.n))
     steps = np.zeros(len(games.sizes), dtype=np.intp)
-    fit = Fit(games, prior, fitted, strength, extra)
+    fit = Fit(games, prior, fitted, strength, extra, shared_se)
     for where, part in chunks(games):
         table = tabulate(part, fit.directed)
         climbed = climb(table, prior, extra[where], fitted, max_iterations)
@@ -161,6 +191,23 @@ def bradley_terry(
     _require_converged(steps, max_iterations)
     tag = 0 if games.tournament is None else slice(None)
     return Strengths(games.shaped(strength), extra[tag, 0], extra[tag, 1], steps[tag], fit)
+
+
+def _first_values(position: Term, tie: Term) -> FloatArray:
+    """(2,) the terms that are known, and where the others' fits start."""
+    values = np.array(
+        [
+            0.0 if isinstance(position, str) else position,
+            TIE_AT_REST if isinstance(tie, str) else tie,
+        ]
+    )
+    named = {t for t in (position, tie) if isinstance(t, str)} - {"fit", "shared"}
+    if named or not np.isfinite(values).all() or values[1] < 0.0:
+        raise ValueError(
+            'position and tie must be numbers (tie not negative), "fit" or "shared", '
+            f"got {position!r} and {tie!r}"
+        )
+    return values
 
 
 def _require_converged(steps: IntArray, limit: int) -> None:
