@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from math import ceil, log1p, log2, pow
+from math import ceil, exp, log, log1p, log2
 
 import numpy as np
 import numpy.typing as npt
@@ -119,11 +119,11 @@ def bracket_leads(n: int, error: float, flip: float) -> tuple[int, ...]:
     than enough in the end is given back, from the first round on.
     """
     rounds = max(1, ceil(log2(n)))
-    matches = [max(1.0, n / 2 ** (r + 1)) for r in range(rounds)]
+    matches = [max(1.0, n / (2 << r)) for r in range(rounds)]
     leads = [1] * rounds
 
     def wrong(lead: int) -> float:
-        return 1.0 / (1.0 + pow((1.0 - flip) / flip, lead))
+        return 1.0 / (1.0 + exp(lead * log((1.0 - flip) / flip)))
 
     def calls(lead: int) -> float:
         return lead * (1.0 - 2.0 * wrong(lead)) / (1.0 - 2.0 * flip)
