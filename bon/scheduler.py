@@ -43,13 +43,16 @@ async def play_all(
     load = _Load(calls)
     async with asyncio.TaskGroup() as tournaments:
         async for entry in entries:
+            # before the wait: what never began would complain of it when the run is cancelled
+            step = entry.tournament.start()
             await load.room()
-            tournaments.create_task(_play(entry, judge, load, heard, over))
+            tournaments.create_task(_play(entry, step, judge, load, heard, over))
             await asyncio.sleep(0)  # let it ask, so that the next look at the load sees its calls
 
 
 async def _play(
     entry: Entry,
+    first_step: Step,
     judge: Judge,
     load: _Load,
     heard: Callable[[Verdict], None],
@@ -67,7 +70,7 @@ async def _play(
             priority=entry.position,
         )
         heard(verdict)
-        del running[ask]
+        running.pop(ask, None)  # gone where it was dropped, but ended before it could be cancelled
         submit(entry.tournament.answer(ask, verdict))
 
     def submit(step: Step) -> None:
@@ -79,7 +82,7 @@ async def _play(
             task.add_done_callback(lambda _: load.add(-1))
 
     async with asyncio.TaskGroup() as group:
-        submit(entry.tournament.start())
+        submit(first_step)
     over(entry)
 
 

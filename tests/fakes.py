@@ -14,12 +14,12 @@ Answer = Callable[[Request], Reply]
 
 @dataclass
 class FakeBackend:
-    """Answers every request by `answer`, which may raise, after as many seconds as `delay` says."""
+    """Answers every request by `answer`, which may raise, after `turns` turns of the event loop."""
 
     answer: Answer
     identity: str = "fake@1"
     capacity: int = 8
-    delay: Callable[[Request], float] = lambda request: 0.0
+    turns: Callable[[Request], int] = lambda request: 1
     requests: list[Request] = field(default_factory=list)
     running: int = 0
     most: int = 0
@@ -31,13 +31,18 @@ class FakeBackend:
         self.running += 1
         self.most = max(self.most, self.running)
         try:
-            await asyncio.sleep(self.delay(request))
+            await some_turns(self.turns(request))
             return self.answer(request)
         except asyncio.CancelledError:
             self.aborted += 1
             raise
         finally:
             self.running -= 1
+
+
+async def some_turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 def reply(
