@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
-from bon.generation import Backend, Chat, Request, Sampling
+from bon.generation import Backend, Chat, GenerationFailed, Request, Sampling
 from bon.generation.thinking import split_thinking
-from bon.types import BonError, Candidate, Message, Prompt
+from bon.types import Candidate, Message, Prompt
 
 
 @dataclass(frozen=True)
@@ -36,5 +36,5 @@ class Sampler:
             tokens = len(generation.token_ids)
             candidates.append(Candidate(text, thinking, generation.finish_reason, tokens))
         if not candidates:
-            raise BonError("the policy returned no candidate")
+            raise GenerationFailed("the policy returned no candidate")
         return tuple(candidates)
