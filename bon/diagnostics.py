@@ -20,7 +20,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bon.grouping import boxed, last_number
+from bon.accuracy import Interval, interval, is_right
+from bon.grouping import group
 from bon.rating import bradley_terry, copeland, probability_best, win_rate
 from bon.rating.components import reachable
 from bon.schema import totals
@@ -99,17 +100,15 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """Means over the prompts with a known answer; intervals from a bootstrap over prompts."""
+    """Means over the prompts whose truth is known."""
 
     prompts: int
-    winner: float
-    low: float
-    high: float
+    winner: Interval
     random: float
     majority: float
     oracle: float
-    gain: tuple[float, float, float]
-    """The winner's accuracy less that of a random candidate, with its interval."""
+    gain: Interval
+    """The winner's accuracy less that of a random candidate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,19 +205,6 @@ def share(parts: Iterable[Part]) -> Share:
     return Share(hits, of, max(0.0, middle - reach), min(1.0, middle + reach))
 
 
-def is_right(text: str, answer: str) -> bool:
-    r"""Whether a response gives the true answer: as its whole text, in its `\boxed{}`, or, where the
-    answer is a number, as its last number."""
-    said = boxed(text)
-    if answer.strip() in (text.strip(), said):
-        return True
-    try:
-        float(answer.replace(",", ""))
-    except ValueError:
-        return False
-    return last_number(said or text) == last_number(answer)
-
-
 # --- in words -------------------------------------------------------------------------------------
 
 
@@ -228,15 +214,15 @@ def findings(summary: Summary) -> list[str]:
     s = summary
     if s.failed:
         found.append(f"{s.failed} of {s.prompts} prompts have no winner: see their errors.")
-    if s.accuracy and s.accuracy.prompts > 1 and s.accuracy.gain[1] <= 0:
+    if s.accuracy and s.accuracy.prompts > 1 and s.accuracy.gain.low <= 0:
         a = s.accuracy
         told = (
             "the judge makes it worse"
-            if a.gain[2] < 0
+            if a.gain.high < 0
             else "no difference beyond chance on this many prompts"
         )
         found.append(
-            f"The winner is right on {a.winner:.0%} of prompts, a random candidate on"
+            f"The winner is right on {a.winner.mean:.0%} of prompts, a random candidate on"
             f" {a.random:.0%}: {told}."
         )
     if _at_least(s.voids, 0.02):
@@ -407,12 +393,18 @@ def _contradictions(result: Result) -> tuple[Part, tuple[tuple[int, ...], ...]]:
 
 def _truth(result: Result) -> Truth | None:
     answer = result.prompt.answer
-    if answer is None or not result.candidates:
+    known = [
+        c.correct if answer is None or c.correct is not None else is_right(c.text, answer)
+        for c in result.candidates
+    ]
+    right = tuple(r for r in known if r is not None)
+    if not right or len(right) < len(known):
         return None
-    right = tuple(is_right(candidate.text, answer) for candidate in result.candidates)
-    sizes = Counter(result.groups)
-    largest = max(sizes.values())
-    majority = [right[player] for player, size in sizes.items() if size == largest]
+    # Whole texts seldom agree: a vote among them needs the answers that they end in.
+    how = result.provenance.get("group_by")
+    votes = Counter(group(result.candidates, how if how in ("boxed", "number") else "number"))
+    most = max(votes.values())
+    majority = [right[candidate] for candidate, count in votes.items() if count == most]
     return Truth(
         right,
         winner=float(result.winner is not None and right[result.winner]),
@@ -468,24 +460,22 @@ def _is_best(rating: npt.NDArray[np.float64], winner: int) -> bool:
     return not len(told) or bool(rating[winner] >= told.max() - 1e-9)
 
 
-def _accuracy(truths: Sequence[Truth], resamples: int = 1000) -> Accuracy | None:
+def _accuracy(truths: Sequence[Truth]) -> Accuracy | None:
     if not truths:
         return None
-    table = np.array([(t.winner, t.random, t.majority, t.oracle) for t in truths])
-    rng = np.random.default_rng(0)
-    n = len(table)
-    draws = np.array([table[rng.integers(0, n, n), :2].mean(0) for _ in range(resamples)])
-    low, high = np.quantile(draws[:, 0], (0.025, 0.975))
-    gain = draws[:, 0] - draws[:, 1]
-    winner, random, majority, oracle = table.mean(0).tolist()
-    gain_low, gain_high = np.quantile(gain, (0.025, 0.975)).tolist()
+    winner, random, majority, oracle = np.array(
+        [(t.winner, t.random, t.majority, t.oracle) for t in truths]
+    ).T
     return Accuracy(
-        n,
-        winner,
-        float(low),
-        float(high),
-        random,
-        majority,
-        oracle,
-        (winner - random, gain_low, gain_high),
+        prompts=len(truths),
+        winner=_over_prompts(winner),
+        random=float(random.mean()),
+        majority=float(majority.mean()),
+        oracle=float(oracle.mean()),
+        gain=_over_prompts(winner - random),
     )
+
+
+def _over_prompts(values: npt.NDArray[np.float64]) -> Interval:
+    """A lone prompt has no spread to draw from."""
+    return interval(values) if len(values) > 1 else Interval(*[float(values[0])] * 3)

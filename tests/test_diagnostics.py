@@ -16,7 +16,6 @@ from bon.diagnostics import (
     diagnose,
     diagnose_each,
     findings,
-    is_right,
     share,
     summarise,
 )
@@ -154,31 +153,25 @@ def test_results_are_rated_alike_alone_and_together() -> None:
 # --- truth ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("text", "answer", "right"),
-    [
-        ("18", "18", True),
-        (" 18\n", "18", True),
-        ("so 9 x 2 makes 18.0", "18", True),
-        (r"hence \boxed{18} of 20", "18", True),
-        (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}", True),
-        ("it is 1,800", "1800", True),
-        ("not 18 but 19", "18", False),
-        ("Paris", "Paris", True),
-        ("Paris 18", "Paris", False),
-        ("", "18", False),
-    ],
-)
-def test_a_response_is_right_as_text_box_or_number(text: str, answer: str, right: bool) -> None:
-    assert is_right(text, answer) is right
+def test_whether_a_candidate_is_right_is_taken_from_the_input_where_it_says_so() -> None:
+    result = play(n=2, judge=higher_wins, texts=["7", "8"], answer=None)
+    assert one(result).truth is None
+    first, second = result.candidates
+    known = replace(
+        result, candidates=(replace(first, correct=True), replace(second, correct=False))
+    )
+    truth = one(known).truth
+    assert truth is not None
+    assert truth.right == (True, False)
+    assert truth.winner == 0.0
 
 
 def test_accuracy_stands_beside_random_majority_and_oracle() -> None:
-    result = play(n=4, judge=higher_wins, texts=["7", "7", "8", "9"], answer="9")
-    grouped = replace(result, groups=(0, 0, 2, 3))
-    accuracy = summarise(diagnose([grouped, grouped])).accuracy
+    texts = ["so it is 7", "7", "it is 8", "or 9"]
+    result = play(n=4, judge=higher_wins, texts=texts, answer="9")
+    accuracy = summarise(diagnose([result, result])).accuracy
     assert accuracy is not None
-    assert accuracy.winner == 1.0
+    assert accuracy.winner.mean == 1.0
     assert accuracy.random == 0.25
     assert accuracy.majority == 0.0
     assert accuracy.oracle == 1.0
@@ -194,7 +187,7 @@ def test_without_a_known_answer_there_is_no_accuracy() -> None:
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=6))
 def test_a_run_is_the_sum_of_its_results(seeds: list[int]) -> None:
-    diagnoses = list(diagnose(play(seed=str(seed)) for seed in seeds))
+    diagnoses = list(diagnose(play(seed=str(seed), answer=None) for seed in seeds))
     summary = summarise(diagnoses)
     for rate in ("first_slot", "flips", "ties", "voids", "coins", "cyclic", "longer"):
         whole, parts = getattr(summary, rate), [getattr(d, rate) for d in diagnoses]

@@ -35,6 +35,8 @@ class Histogram:
     bars: Sequence[Bar]
     ticks: Sequence[Tick]
     count: int
+    most: str
+    """What the highest bar stands for."""
 
 
 def histogram(
@@ -62,7 +64,9 @@ def histogram(
         )
         for i in range(bins)
     ]
-    return Histogram(bars, [Tick((t - low) / (high - low), _number(t)) for t in ticks], len(known))
+    return Histogram(
+        bars, [Tick((t - low) / (high - low), _number(t)) for t in ticks], len(known), f"{most:,}"
+    )
 
 
 class Lengths:
@@ -109,6 +113,7 @@ class Lengths:
                 ],
                 ticks,
                 counter.total(),
+                f"{most:.0%}",
             )
             for share, counter in zip(shares, (self._all, self._winners), strict=True)
         ]

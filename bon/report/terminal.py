@@ -11,7 +11,7 @@ from rich.cells import set_cell_size
 from rich.table import Table
 from rich.text import Text
 
-from bon.diagnostics import Diagnosis, diagnose, diagnose_each, findings, is_right, summarise
+from bon.diagnostics import Diagnosis, diagnose, diagnose_each, findings, summarise
 from bon.shape import Node, Tally, bracket, by_rank, cross_table
 from bon.types import BonError, Decision, Result
 from bon.untrusted import last_line, one_line, printable
@@ -67,7 +67,7 @@ def show_run(results: Iterable[Result], console: Console) -> None:
     """One line a prompt, in the order of the file, then the run's numbers and findings in words."""
     diagnoses = []
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
-    table.add_column("id", no_wrap=True, max_width=20)
+    table.add_column("id", no_wrap=True, max_width=36)
     table.add_column("winner", justify="right")
     table.add_column("best?", justify="right")
     table.add_column("calls", justify="right")
@@ -75,11 +75,11 @@ def show_run(results: Iterable[Result], console: Console) -> None:
     for result, diagnosis in diagnose_each(results):
         diagnoses.append(diagnosis)
         table.add_row(
-            Text(one_line(result.prompt.id, 20)),
+            Text(one_line(result.prompt.id, 36)),
             "–" if result.winner is None else str(result.winner),
             "" if diagnosis.p_best is None else f"{diagnosis.p_best:.0%}",
             str(len(result.comparisons)),
-            _answer(result),
+            _answer(result, diagnosis),
         )
     console.print(table)
     summary = summarise(diagnoses)
@@ -92,7 +92,7 @@ def show_run(results: Iterable[Result], console: Console) -> None:
     if summary.accuracy:
         a = summary.accuracy
         console.print(
-            f"right: winner {a.winner:.1%} [{a.low:.1%}, {a.high:.1%}], random {a.random:.1%},"
+            f"right: winner {a.winner.mean:.1%} [{a.winner.low:.1%}, {a.winner.high:.1%}], random {a.random:.1%},"
             f" majority {a.majority:.1%}, oracle {a.oracle:.1%}",
             markup=False,
             highlight=False,
@@ -116,11 +116,11 @@ def _facts(result: Result, diagnosis: Diagnosis) -> Text:
     if diagnosis.p_best is not None:
         facts.append(f"chance that the winner is the best {diagnosis.p_best:.0%}")
     text = Text(" · ".join(filter(None, facts)))
-    if result.prompt.answer is not None and result.winner is not None:
-        right = is_right(result.candidates[result.winner].text, result.prompt.answer)
-        text.append(" · right" if right else " · wrong, the answer is ", WIN if right else LOSS)
-        if not right:
-            text.append(one_line(result.prompt.answer, 40), LOSS)
+    if diagnosis.truth and result.winner is not None:
+        right = diagnosis.truth.right[result.winner]
+        text.append(" · right" if right else " · wrong", WIN if right else LOSS)
+        if not right and result.prompt.answer is not None:
+            text.append(f", the answer is {one_line(result.prompt.answer, 40)}", LOSS)
     return text
 
 
@@ -128,13 +128,13 @@ def _plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
-def _answer(result: Result) -> Text:
+def _answer(result: Result, diagnosis: Diagnosis) -> Text:
     if result.winner is None:
         return Text(one_line(result.error or "no winner", 60), style=LOSS)
     text = result.candidates[result.winner].text
     style = ""
-    if result.prompt.answer is not None:
-        style = "green" if is_right(text, result.prompt.answer) else LOSS
+    if diagnosis.truth:
+        style = "green" if diagnosis.truth.right[result.winner] else LOSS
     return Text(last_line(text, 60), style=style)
 
 

@@ -31,7 +31,7 @@ function drawPrompt(result, row) {
       h(
         "section",
         {},
-        h("h2", {}, result.page.bracket ? "Bracket" : "Cross table", h("small", {}, "choose a match to read it")),
+        h("h2", {}, result.page.bracket ? "Bracket" : "Cross table", h("small", { class: "hint" }, "choose a match to read it")),
         result.page.bracket ? drawBracket(result, openPair) : drawCrossTable(result, openPair),
       ),
     result.page.circles.length > 0 &&
