@@ -74,7 +74,7 @@ def start(table: Table, prior: Prior | None) -> FloatArray:
         n = strength.shape[1]
         for _ in range(JACOBI_STEPS):
             gradient, _, _, total = plain_slopes(table, prior, strength)
-            strength += gradient * ((n - 1) / n) / total
+            strength += gradient * (1.0 - 1.0 / max(n, 1)) / total
     centre = strength.sum(1) / np.maximum(table.seated.sum(1), 1)
     centred: FloatArray = strength - centre[:, None] * table.seated
     return centred

@@ -164,12 +164,13 @@ def rows(games: Games, keep: IntArray) -> Games:
     )
 
 
-def chunks(games: Games, cells: int = CELLS_AT_ONCE) -> Iterator[tuple[IntArray, Games]]:
+def chunks(games: Games) -> Iterator[tuple[IntArray, Games]]:
     """Groups of tournaments of like size: their numbers, and their games renumbered from 0.
 
     Sorting by size first keeps the padding of ragged batches small; a group's tables hold at most
-    ``cells`` cells (or one tournament).
+    CELLS_AT_ONCE cells (or one tournament).
     """
+    cells = CELLS_AT_ONCE
     if games.tournament is None or len(games.sizes) * games.n**2 <= cells:
         yield np.arange(len(games.sizes)), games
         return
