@@ -55,7 +55,7 @@ lock: setup ## choose the newest versions that fit and write them to the lock
 	@$(INSTALL) --quiet uv==0.13.9
 	@printf '%s\n' $(UNLOCKED) > $(VENV)/unlocked.txt
 	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-emit-package bon \
-	  --group cpu --group dev --extra demo --excludes $(VENV)/unlocked.txt --upgrade \
+	  --group cpu --group dev --excludes $(VENV)/unlocked.txt --upgrade \
 	  --annotation-style line --custom-compile-command 'make lock' --output-file $(LOCK) pyproject.toml
 
 clean: ## remove what builds, tools and the demo leave
