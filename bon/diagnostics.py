@@ -13,9 +13,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -203,6 +203,22 @@ def share(parts: Iterable[Part]) -> Share:
     middle = (p + z2 / (2 * worth)) / (1 + z2 / worth)
     reach = math.sqrt(z2 * (p * (1 - p) / worth + z2 / (4 * worth**2))) / (1 + z2 / worth)
     return Share(hits, of, max(0.0, middle - reach), min(1.0, middle + reach))
+
+
+def as_json(told: Diagnosis | Summary) -> dict[str, Any]:
+    """The numbers as JSON-ready data: a share is an object of `hits` and `of`."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Part):
+            return value._asdict()
+        if is_dataclass(value):
+            return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+        if isinstance(value, Mapping):
+            return {str(key): plain(item) for key, item in value.items()}
+        return [plain(item) for item in value] if isinstance(value, tuple) else value
+
+    data: dict[str, Any] = plain(told)
+    return data
 
 
 # --- in words -------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -215,6 +216,15 @@ def test_the_interval_of_independent_prompts_is_wilsons() -> None:
     # 15 of 50: the textbook interval
     known = share([Part(1, 1)] * 15 + [Part(0, 1)] * 35)
     assert (known.low, known.high) == pytest.approx((0.191, 0.438), abs=2e-3)
+
+
+def test_diagnoses_and_summaries_are_plain_json() -> None:
+    diagnoses = list(diagnose([play(n=2, judge=always(Outcome.VOID, VoidReason.FAILED)), play()]))
+    row = json.loads(json.dumps(as_json(diagnoses[0])))
+    assert row["voids"] == {"hits": 2, "of": 2}
+    assert row["void_reasons"] == {"failed": 2}
+    total = json.loads(json.dumps(as_json(summarise(diagnoses))))
+    assert total["first_slot"].keys() == {"hits", "of", "low", "high"}
 
 
 def test_nothing_adds_up_to_nothing() -> None:
