@@ -14,6 +14,7 @@ from result_factory import Judge, double_knockout, double_round_robin, noisy_jud
 from bon.diagnostics import (
     Diagnosis,
     Part,
+    as_json,
     diagnose,
     diagnose_each,
     findings,
