@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+from bon.api import Observer
 from bon.generation import Generation, Reply, Request
 from bon.grouping import last_number
 
@@ -71,3 +74,24 @@ def numbers_from_the_seed(request: Request) -> Reply:
     """A policy whose answers are numbers that depend on the request's seed alone."""
     seed = request.sampling.seed or 0
     return reply(*(f"The answer is {(seed >> i) % 1000}." for i in range(request.sampling.n)))
+
+
+@dataclass
+class Engines:
+    """Stands in for `bon.api.engine`: fake back ends by model, and a record of their coming and going."""
+
+    backends: dict[str, FakeBackend]
+    log: list[str] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def __call__(
+        self, role: str, model: str, engine_args: Mapping[str, Any], observer: Observer
+    ) -> AsyncIterator[FakeBackend]:
+        self.log.append(f"start {model}")
+        observer.loading(role, model)
+        await asyncio.sleep(0)
+        observer.loaded(role)
+        try:
+            yield self.backends[model]
+        finally:
+            self.log.append(f"stop {model}")
