@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ DOUBT = "#b45309"
 
 MARGIN = 0.3
 HEADER = 0.62
+TITLE, TITLE_LINE = 10.5, 0.21
 
 # --- the bracket ----------------------------------------------------------------------------------
 
@@ -46,15 +47,17 @@ def draw_bracket(result: Result, final: Node, path: Path) -> None:
     leaves = 1 + sum(1 for _ in final)
     rounds = final.round + 1
     width = max(6.4, 2 * MARGIN + rounds * CARD_WIDTH + (rounds - 1) * GAP)
-    height = HEADER + 2 * MARGIN + leaves * SLOT + 0.1
+    title = _title(result.prompt.text, width)
+    top = _below(title)
+    height = top + leaves * SLOT + MARGIN + 0.1
     with _canvas(path, width, height) as canvas:
-        _header(canvas, result, width)
+        _header(canvas, result, title, width)
         for node in final:
             x = MARGIN + node.round * (CARD_WIDTH + GAP)
-            y = HEADER + MARGIN + heights[id(node)] * SLOT
+            y = top + heights[id(node)] * SLOT
             for row, entrant in enumerate((node.a, node.b)):
                 if isinstance(entrant, Node):
-                    _feeder(canvas, result, entrant, heights, x, y + (row - 0.5) * ROW)
+                    _feeder(canvas, result, entrant, heights, top, x, y + (row - 0.5) * ROW)
             _card(canvas, result, node.match, x, y)
 
 
@@ -98,12 +101,18 @@ def _card(canvas: Any, result: Result, match: Match, x: float, y: float) -> None
 
 
 def _feeder(
-    canvas: Any, result: Result, node: Node, heights: dict[int, float], x: float, y: float
+    canvas: Any,
+    result: Result,
+    node: Node,
+    heights: dict[int, float],
+    top: float,
+    x: float,
+    y: float,
 ) -> None:
     """The line from a match to the row that its winner takes in the next."""
     colour, weight = (WIN, 1.8) if node.match.winner == result.winner else (LINE, 1.2)
     x_from = MARGIN + node.round * (CARD_WIDTH + GAP) + CARD_WIDTH
-    y_from = HEADER + MARGIN + heights[id(node)] * SLOT
+    y_from = top + heights[id(node)] * SLOT
     bend = x - GAP / 2
     canvas.line([x_from, bend, bend, x], [y_from, y_from, y, y], colour, weight)
 
@@ -143,9 +152,10 @@ def draw_cross_table(
     side = cell * len(nodes)
     rated = all("strength" in graph.nodes[node] for node in nodes) and len(nodes) > 1
     width = max(6.4, 2 * MARGIN + LABELS + side + (STRENGTHS + 0.25 if rated else 0))
-    top = HEADER + MARGIN + 0.2
+    title = _title(str(graph.graph.get("prompt", "Comparison graph")), width)
+    top = _below(title) + 0.2
     with _canvas(path, width, top + side + MARGIN + 0.35) as canvas:
-        _graph_header(canvas, graph, width)
+        _graph_header(canvas, graph, title, width)
         x0 = MARGIN + LABELS
         for i, row in enumerate(nodes):
             y = top + i * cell
@@ -245,7 +255,7 @@ def _diverging(share: float) -> tuple[float, float, float]:
 # --- what both have -------------------------------------------------------------------------------
 
 
-def _header(canvas: Any, result: Result, width: float) -> None:
+def _header(canvas: Any, result: Result, title: list[str], width: float) -> None:
     calls = len(result.comparisons)
     facts = [
         str(result.provenance.get("strategy", "")),
@@ -253,10 +263,10 @@ def _header(canvas: Any, result: Result, width: float) -> None:
         f"{calls} judge call{'s' * (calls != 1)}",
         result.prompt.id,
     ]
-    _two_lines(canvas, result.prompt.text, facts, width)
+    _write_header(canvas, title, facts, width)
 
 
-def _graph_header(canvas: Any, graph: nx.MultiDiGraph[int], width: float) -> None:
+def _graph_header(canvas: Any, graph: nx.MultiDiGraph[int], title: list[str], width: float) -> None:
     about = graph.graph
     calls = about.get("comparisons", graph.number_of_edges())
     facts = [
@@ -265,14 +275,31 @@ def _graph_header(canvas: Any, graph: nx.MultiDiGraph[int], width: float) -> Non
         f"{calls} judge call{'s' * (calls != 1)}",
         str(about.get("id", "")),
     ]
-    _two_lines(canvas, str(about.get("prompt", "Comparison graph")), facts, width)
+    _write_header(canvas, title, facts, width)
 
 
-def _two_lines(canvas: Any, title: str, facts: list[str], width: float) -> None:
+def _title(text: str, width: float) -> list[str]:
+    """The title in one line, or in two where it is long."""
     room = width - 2 * MARGIN
-    canvas.text(MARGIN, MARGIN + 0.08, one_line(title, 200), 10.5, INK, weight="bold", room=room)
+    text = _drawable(one_line(text, 300))
+    fitting = _fit(text, TITLE, "bold", room)
+    if fitting == text:
+        return [text]
+    first = fitting.removesuffix("…").rpartition(" ")[0]
+    return [first, _fit(text[len(first) :].strip(), TITLE, "bold", room)] if first else [fitting]
+
+
+def _below(title: list[str]) -> float:
+    """Where the picture proper begins."""
+    return HEADER + MARGIN + TITLE_LINE * (len(title) - 1)
+
+
+def _write_header(canvas: Any, title: list[str], facts: list[str], width: float) -> None:
+    for i, line in enumerate(title):
+        canvas.text(MARGIN, MARGIN + 0.08 + i * TITLE_LINE, line, TITLE, INK, weight="bold")
     line = "  ·  ".join(one_line(fact, 60) for fact in facts if fact)
-    canvas.text(MARGIN, MARGIN + 0.33, line, 8, MUTED, room=room)
+    y = MARGIN + 0.33 + TITLE_LINE * (len(title) - 1)
+    canvas.text(MARGIN, y, line, 8, MUTED, room=width - 2 * MARGIN)
 
 
 class _Canvas:
@@ -391,6 +418,7 @@ def _fit(text: str, size: float, weight: str, room: float) -> str:
     return text[:low].rstrip() + "…" if low else ""
 
 
+@lru_cache(maxsize=4096)
 def _width(text: str, size: float, weight: str) -> float:
     """Width in inches."""
     from matplotlib.font_manager import FontProperties
