@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from result_factory import Judge, double_knockout, double_round_robin, noisy_judge, play
 
@@ -74,6 +74,7 @@ def test_contradictions_are_strongly_connected_components() -> None:
     assert [len(part) for part in nx.strongly_connected_components(graph)] == [3]
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(2, 7), st.integers(0, 50), st.sampled_from([knockout, double_round_robin]))
 def test_every_verdict_is_in_the_graph_once(n: int, seed: int, strategy: Any) -> None:
     result = play(strategy, n, seed=str(seed))
@@ -163,14 +164,20 @@ def test_mermaid_stays_below_the_edges_that_hosts_draw(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("strategy", [knockout, double_knockout, round_robin])
-@pytest.mark.parametrize("n", [2, 5, 8])
-def test_a_picture_is_well_formed_and_the_same_each_time(
+@pytest.mark.parametrize("n", [2, 7])
+def test_a_picture_is_well_formed_whatever_candidates_say(
     strategy: Any, n: int, tmp_path: Path
 ) -> None:
-    result = play(strategy, n, texts=([NASTY, "$x_1$ 漢字", "👩‍🚀", "", "שלום"] * 2)[:n])
-    write_graph(result, tmp_path / "1.svg")
-    write_graph(result, tmp_path / "2.svg")
-    assert ET.fromstring((tmp_path / "1.svg").read_bytes()).tag.endswith("svg")
+    result = play(
+        strategy, n, texts=([NASTY, "$x_1$ 漢字", "👩‍🚀", "", "שלום"] * 2)[:n], prompt=NASTY * 9
+    )
+    write_graph(result, tmp_path / "g.svg")
+    assert ET.fromstring((tmp_path / "g.svg").read_bytes()).tag.endswith("svg")
+
+
+def test_a_result_gives_the_same_picture_each_time(tmp_path: Path) -> None:
+    for name in ("1.svg", "2.svg"):
+        write_graph(play(n=4), tmp_path / name)
     assert (tmp_path / "1.svg").read_bytes() == (tmp_path / "2.svg").read_bytes()
 
 

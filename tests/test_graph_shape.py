@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from result_factory import double_knockout, play
 
@@ -20,6 +20,7 @@ from bon.untrusted import file_stem, last_line, one_line, printable
 # --- bracket --------------------------------------------------------------------------------------
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(2, 33), st.sampled_from([knockout, double_knockout]), st.integers(0, 9))
 def test_a_knockout_has_a_bracket_of_all_its_matches(n: int, strategy: Any, seed: int) -> None:
     result = play(strategy, n, seed=str(seed))
@@ -30,6 +31,7 @@ def test_a_knockout_has_a_bracket_of_all_its_matches(n: int, strategy: Any, seed
     assert final.round == (n - 1).bit_length() - 1
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(2, 17))
 def test_whoever_enters_a_match_of_a_bracket_won_the_one_before(n: int) -> None:
     for node in bracket(play(n=n)) or ():
@@ -63,6 +65,7 @@ def test_a_result_that_weighed_comparisons_outside_its_matches_is_no_bracket() -
 # --- cross table ----------------------------------------------------------------------------------
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.integers(2, 9), st.integers(0, 30))
 def test_the_two_sides_of_a_pair_mirror_each_other(n: int, seed: int) -> None:
     result = play(round_robin, n, seed=str(seed))
