@@ -1,0 +1,320 @@
+"""From rows to prompts: which field is what, also in the rows that other tools write.
+
+Without fields named by the user, a row is read as the first of these that it looks like:
+
+- `prompt`, and, where there are any, `candidates`: this project's own rows
+- RewardBench 2 and its like: `prompt`, `chosen` and `rejected`, each a text, a list of texts, or a chat;
+  those chosen are `correct`
+- UltraFeedback: `instruction` and `completions` with a `response` each
+- `lm-eval --log_samples`: `arguments` and `resps`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import orjson
+
+from bon.datasets.files import BadRow, Row, read_rows
+from bon.types import BonError, Candidate, Message, Prompt
+
+TEXT_FIELDS = ("text", "response", "content", "completion", "output", "generated_text")
+"""Where the text of a candidate may stand, when it is an object; the first that is there counts."""
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Which fields hold what: a name, or a dotted path (`doc.question`, `completions.response`).
+
+    A path through a list takes the field of every element, a number one of them. `candidates` may name
+    several fields, with commas between them. None leaves it to the row's looks.
+    """
+
+    prompt: str | None = None
+    candidates: str | None = None
+    id: str | None = None
+    answer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A prompt with the row that it was read from."""
+
+    row: Row
+    prompt: Prompt
+    used: frozenset[str]
+    """Columns that went into the prompt; the others are kept beside its result."""
+
+
+ANY = Fields()
+
+
+def read_prompts(path: str, fields: Fields = ANY) -> Iterator[Prompt | BadRow]:
+    """Prompts of a file of any format (`bon.datasets.files`), bad rows in their places.
+
+    A row has `prompt` (text or chat messages) and may have `id`, `system`, `answer` and `candidates` (texts,
+    or objects with `text`, as `bon sample` writes them, and `score` or `correct` where known).
+    An id that was used before makes a row bad. Raises `BonError` where the file cannot be read.
+    """
+    seen: set[str] = set()
+    for found in read_inputs(path, fields):
+        if isinstance(found, BadRow):
+            yield found
+        elif found.prompt.id in seen:
+            row = found.row
+            yield BadRow(row.line, f"the id {found.prompt.id!r} was used before", row.file)
+        else:
+            seen.add(found.prompt.id)
+            yield found.prompt
+
+
+def read_inputs(path: str, fields: Fields = ANY) -> Iterator[Input | BadRow]:
+    """As `read_prompts`, with the whole rows, and without a memory of ids: for inputs of any length."""
+    for row in read_rows(path):
+        if isinstance(row, BadRow):
+            yield row
+            continue
+        try:
+            yield prompt_of(row, fields)
+        except BonError as error:
+            yield BadRow(row.line, str(error), row.file)
+
+
+def prompt_from_text(text: str, identity: str = "1") -> Prompt:
+    """A prompt of one user turn; raises `BonError` where it is empty."""
+    return Prompt(identity, _messages(text))
+
+
+def sampled_to_json(prompt: Prompt, candidates: Sequence[Candidate]) -> dict[str, Any]:
+    """A row of `bon sample`, which `read_prompts` takes as a prompt with its candidates."""
+    return {
+        "id": prompt.id,
+        "prompt": [asdict(message) for message in prompt.messages],
+        "answer": prompt.answer,
+        "candidates": [asdict(candidate) for candidate in candidates],
+    }
+
+
+def prompt_of(row: Row, fields: Fields = ANY) -> Input:
+    """The prompt of a row; raises `BonError` that says which field is wrong."""
+    data = row.data
+    fields = _by_looks(data, fields)
+    assert fields.prompt is not None
+    asked = _at(data, fields.prompt)
+    if asked is _ABSENT:
+        known = ", ".join(data) or "nothing"
+        raise BonError(f"the field `{fields.prompt}` is missing; there is {known}")
+    if fields.prompt == _LM_EVAL_PROMPT or row.as_text:
+        asked = _unpacked(asked, dict)
+    messages = _messages(asked)
+    if system := data.get("system"):
+        messages = (Message("system", str(system)), *messages)
+    prompt = Prompt(
+        _text(row, fields.id or "id") or str(row.line),
+        messages,
+        _text(row, fields.answer or "answer"),
+        _given(row, fields),
+    )
+    return Input(row, prompt, _used(data, fields))
+
+
+# --- which field is what ------------------------------------------------------------------------
+
+_LM_EVAL_PROMPT = "arguments"
+_CANDIDATE_FIELDS = frozenset(
+    {*TEXT_FIELDS, "thinking", "finish_reason", "tokens", "score", "correct", "group", "role"}
+)
+
+
+def _by_looks(data: Mapping[str, Any], fields: Fields) -> Fields:
+    """The fields as the user named them, the rest by what the row looks like."""
+    prompt, candidates, identity, answer = (
+        fields.prompt,
+        fields.candidates,
+        fields.id,
+        fields.answer,
+    )
+    if "prompt" not in data and {"arguments", "resps"} <= data.keys():
+        prompt, candidates = prompt or _LM_EVAL_PROMPT, candidates or "resps"
+        identity = identity or "doc_id"
+        answer = answer or "target"
+    elif "prompt" not in data and {"instruction", "completions"} <= data.keys():
+        prompt, candidates = prompt or "instruction", candidates or "completions"
+    elif "candidates" not in data and {"chosen", "rejected"} <= data.keys():
+        candidates = candidates or "chosen,rejected"
+        identity = identity or ("prompt_id" if "prompt_id" in data else None)
+    return Fields(prompt or "prompt", candidates or "candidates", identity, answer)
+
+
+def _used(data: Mapping[str, Any], fields: Fields) -> frozenset[str]:
+    """Columns of which nothing is lost when they are left out beside the prompt made of them."""
+    names = {"system", fields.prompt or "prompt", fields.id or "id", fields.answer or "answer"}
+    for name in (fields.candidates or "").split(","):
+        value = data.get(name)
+        elements = value if isinstance(value, list) else []
+        if all(not isinstance(e, dict) or e.keys() <= _CANDIDATE_FIELDS for e in elements):
+            names.add(name)
+    return frozenset(name for name in names if name in data)
+
+
+def _text(row: Row, path: str) -> str | None:
+    """What stands at a path, as text; None where there is nothing."""
+    value = _at(row.data, path)
+    if value is _ABSENT or value is None or (row.as_text and value == ""):
+        return None
+    return str(value)
+
+
+_ABSENT: Any = object()
+
+
+def _at(data: Any, path: str) -> Any:
+    """What stands at a dotted path, or `_ABSENT`. A field whose name holds the dots comes first."""
+    if isinstance(data, Mapping):
+        if path in data:
+            return data[path]
+        head, dot, rest = path.partition(".")
+        return _at(data[head], rest) if dot and head in data else _ABSENT
+    if isinstance(data, list):
+        head, dot, rest = path.partition(".")
+        if head.isdigit():
+            inner = data[int(head)] if int(head) < len(data) else _ABSENT
+            return _at(inner, rest) if dot and inner is not _ABSENT else inner
+        found = [_at(element, path) for element in data]
+        return _ABSENT if _ABSENT in found else found
+    return _ABSENT
+
+
+def _given(row: Row, fields: Fields) -> tuple[Candidate, ...]:
+    """The candidates of a row; several fields, and lists in them, one after another."""
+    names = (fields.candidates or "candidates").split(",")
+    if len(names) == 1 and names != ["resps"]:
+        value = _at(row.data, names[0])
+        if value is _ABSENT or value is None or (row.as_text and value == ""):
+            return ()
+        return _candidates(_unpacked(value, object) if row.as_text else value, names[0])
+    found: list[Candidate] = []
+    for name in names:
+        value = _at(row.data, name)
+        if value is _ABSENT:
+            raise BonError(f"the field `{name}` is missing; there is {', '.join(row.data)}")
+        texts = _flat(_unpacked(value, str) if row.as_text else value)
+        right = {"chosen": True, "rejected": False}.get(name)
+        found += [replace(_candidate(text), correct=right) for text in texts]
+    return tuple(found)
+
+
+def _flat(value: Any) -> list[Any]:
+    """Texts of a text, a list of texts or of lists of them; a chat stays one."""
+    if not isinstance(value, list):
+        return [value]
+    if _is_chat(value):
+        return [value]
+    return [one for part in value for one in _flat(part)]
+
+
+def _is_chat(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(turn, dict) and "role" in turn and "content" in turn for turn in value)
+    )
+
+
+def _unpacked(value: Any, element: type) -> Any:
+    """A list (of such elements) that was written as JSON in a text, also inside `lm-eval`'s arguments."""
+    while isinstance(value, list | dict) and not _is_chat(value):
+        inner = list(value.values()) if isinstance(value, dict) else value
+        if element is not dict or not inner:
+            return value
+        value = inner[0]
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            parsed = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return value
+        if isinstance(parsed, list) and all(isinstance(one, element) for one in parsed):
+            return parsed if element is not dict or _is_chat(parsed) else value
+    return value
+
+
+# --- what stands in a field -----------------------------------------------------------------------
+
+
+def _messages(prompt: Any) -> tuple[Message, ...]:
+    if isinstance(prompt, str):
+        if not prompt.strip():
+            raise BonError("the prompt is empty")
+        if not _is_unicode(prompt):  # an argument of the command line in another encoding
+            raise BonError("the prompt is not valid UTF-8")
+        return (Message("user", prompt),)
+    if not isinstance(prompt, list) or not prompt:
+        raise BonError("`prompt` is neither text nor a list of chat messages")
+    for message in prompt:
+        fields = message if isinstance(message, dict) else {}
+        if not all(isinstance(fields.get(field), str) for field in ("role", "content")):
+            raise BonError("a chat message needs `role` and `content`, both text")
+        if not fields["role"].isidentifier():  # it stands bare in the chat template
+            raise BonError(f"{fields['role']!r} is no role: write system, user or assistant")
+    if not any(message["content"].strip() for message in prompt):
+        raise BonError("the prompt is empty")
+    return tuple(Message(message["role"], message["content"]) for message in prompt)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _candidates(rows: Any, name: str) -> tuple[Candidate, ...]:
+    if not isinstance(rows, list) or not rows:
+        raise BonError(f"`{name}` is not a list with at least one candidate")
+    return tuple(_candidate(row) for row in rows)
+
+
+def _candidate(row: Any) -> Candidate:
+    text: Any = None
+    if isinstance(row, str):
+        text, row = row, {}
+    elif _is_chat(row):
+        text, row = row[-1]["content"], {}
+    elif isinstance(row, dict):
+        text = next((row[name] for name in TEXT_FIELDS if name in row), None)
+    if not isinstance(text, str):
+        raise BonError("a candidate is neither text nor an object with the field `text`")
+    if not _is_unicode(text):
+        raise BonError("a candidate is not valid UTF-8")
+    tokens = row.get("tokens") or 0
+    if not isinstance(tokens, int):
+        raise BonError(f"a candidate's `tokens` is a whole number, not {tokens!r}")
+    return Candidate(
+        text,
+        str(row.get("thinking") or ""),
+        str(row.get("finish_reason") or "stop"),
+        tokens,
+        _number(row, "score"),
+        _yes_or_no(row, "correct"),
+    )
+
+
+def _number(row: Mapping[str, Any], field: str) -> float | None:
+    value = row.get(field)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BonError(f"a candidate's `{field}` is a number, not {value!r}")
+    return float(value)
+
+
+def _yes_or_no(row: Mapping[str, Any], field: str) -> bool | None:
+    value = row.get(field)
+    if value is None or isinstance(value, bool):
+        return value
+    if value in (0, 1):
+        return bool(value)
+    raise BonError(f"a candidate's `{field}` is true or false, not {value!r}")

@@ -1,0 +1,45 @@
+"""Results from files, as `bon run` and `bon rerank` write them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bon.datasets.files import BadRow, format_of, json_lines, json_object, read_rows
+from bon.schema import result_from_json
+from bon.types import BonError, Result
+
+
+def read_results(path: str | Path) -> Iterator[Result]:
+    """Results of a file, one at a time: JSONL, or any format that rows are read from.
+
+    Raises `BonError` with the line's number for a torn or broken line, a newer schema or a row that is
+    no result.
+    """
+    if format_of(Path(path)) in ((".jsonl", ""), ("", "")) and Path(path).expanduser().is_file():
+        yield from _json_results(Path(path).expanduser())
+        return
+    for row in read_rows(str(path)):
+        if isinstance(row, BadRow):
+            raise BonError(f"{path}, line {row.line}: {row.reason}")
+        try:
+            yield result_from_json(row.data)
+        except BonError as error:
+            raise BonError(f"{path}, line {row.line}: {error}") from None
+
+
+def _json_results(path: Path) -> Iterator[Result]:
+    try:
+        with path.open("rb") as stream:
+            for number, line in json_lines(stream):
+                try:
+                    yield result_from_json(json_object(line))
+                except BonError as error:
+                    torn = (
+                        ""
+                        if line.endswith(b"\n")
+                        else " (the last line is torn: its run was cut off)"
+                    )
+                    raise BonError(f"{path}, line {number}: {error}{torn}") from None
+    except OSError as error:
+        raise BonError(f"cannot read {path}: {error.strerror or error}") from error
