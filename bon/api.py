@@ -197,13 +197,13 @@ async def _taken(queue: asyncio.Queue[Sampled], count: int) -> AsyncIterator[Sam
 
 @asynccontextmanager
 async def bare_errors() -> AsyncIterator[None]:
-    """Let a `BonError` out of the task groups that wrap it: one cause, one line."""
+    """Let what a person can mend out of the task groups that wrap it: one cause, one line."""
     try:
         yield
     except BaseExceptionGroup as group:
         cause: BaseException = group
         while isinstance(cause, BaseExceptionGroup):
             cause = cause.exceptions[0]
-        if isinstance(cause, BonError):
+        if isinstance(cause, BonError | OSError):
             raise cause from group
         raise

@@ -42,18 +42,25 @@ class _Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="bon")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Best of N by tournament: sample N answers, let a reward reasoning model compare them."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def main() -> None:
     """Run the command line; every foreseen error is one line on stderr."""
     try:
-        sys.exit(cli.main(standalone_mode=False))  # an Exit comes back as its code
+        sys.exit(cli.main(prog_name="bon", standalone_mode=False))  # an Exit comes back as a code
     except click.ClickException as error:
-        error.show()
+        _say(error)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; what was complete is on disk", err=True)
@@ -64,3 +71,17 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:  # such as a disk that is full
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+
+
+def _say(error: click.ClickException) -> None:
+    """One line, where click would print how the command is used as well."""
+    message = error.format_message()
+    if "\n" in message:  # the help of a group that was given no command
+        error.show()
+        return
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    hint = f" ({context.command_path} --help says more)" if context else ""
+    click.echo(f"Error: {message.rstrip('.')}{hint}", err=True)
