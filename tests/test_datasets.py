@@ -167,10 +167,9 @@ def test_standard_input_is_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(read_prompts("-")) == [user("1", "why?")]
 
 
-@pytest.mark.parametrize("name", ["absent.jsonl", "."])
-def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, name: str) -> None:
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BonError, match="cannot read"):
-        list(read_prompts(str(tmp_path / name)))
+        list(read_prompts(str(tmp_path / "absent.jsonl")))
 
 
 @pytest.mark.parametrize("text", ["", " \n"])
