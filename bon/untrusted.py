@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from hashlib import blake2b
 
-# CSI, OSC (until BEL or ST), and the two-character escapes, in their 7- and 8-bit forms.
+# CSI, OSC and its kin (one that never ends hides no text), and the two-character escapes, in their
+# 7- and 8-bit forms.
 _ANSI = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
-    r"|(?:\x1b[\]P^_X]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|(?:\x1b[\]P^_X]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-~]"
 )
 _LINE_BREAK = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")

@@ -186,7 +186,7 @@ def test_without_a_known_answer_there_is_no_accuracy() -> None:
 # --- adding up ------------------------------------------------------------------------------------
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=6))
 def test_a_run_is_the_sum_of_its_results(seeds: list[int]) -> None:
     diagnoses = list(diagnose(play(seed=str(seed), answer=None) for seed in seeds))

@@ -74,7 +74,7 @@ def test_contradictions_are_strongly_connected_components() -> None:
     assert [len(part) for part in nx.strongly_connected_components(graph)] == [3]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(2, 7), st.integers(0, 50), st.sampled_from([knockout, double_round_robin]))
 def test_every_verdict_is_in_the_graph_once(n: int, seed: int, strategy: Any) -> None:
     result = play(strategy, n, seed=str(seed))

@@ -20,7 +20,7 @@ from bon.untrusted import file_stem, last_line, one_line, printable
 # --- bracket --------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(2, 33), st.sampled_from([knockout, double_knockout]), st.integers(0, 9))
 def test_a_knockout_has_a_bracket_of_all_its_matches(n: int, strategy: Any, seed: int) -> None:
     result = play(strategy, n, seed=str(seed))
@@ -31,7 +31,7 @@ def test_a_knockout_has_a_bracket_of_all_its_matches(n: int, strategy: Any, seed
     assert final.round == (n - 1).bit_length() - 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(2, 17))
 def test_whoever_enters_a_match_of_a_bracket_won_the_one_before(n: int) -> None:
     for node in bracket(play(n=n)) or ():
@@ -65,7 +65,7 @@ def test_a_result_that_weighed_comparisons_outside_its_matches_is_no_bracket() -
 # --- cross table ----------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(2, 9), st.integers(0, 30))
 def test_the_two_sides_of_a_pair_mirror_each_other(n: int, seed: int) -> None:
     result = play(round_robin, n, seed=str(seed))
@@ -107,6 +107,10 @@ def test_printable_text_holds_no_control_character(text: str) -> None:
 )
 def test_escape_sequences_leave_nothing_behind(text: str) -> None:
     assert printable(text) == "red"
+
+
+def test_an_escape_sequence_that_never_ends_hides_nothing() -> None:
+    assert "the answer is 16" in printable("\x1b]0;the answer is 16\nand more")
 
 
 def test_emoji_of_several_code_points_stay_whole() -> None:

@@ -112,7 +112,7 @@ def test_an_error_is_shown_where_there_is_no_winner() -> None:
     assert "Error: the policy's engine died" in text_of(failed)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.integers(1, 40),
     st.sampled_from([knockout, double_knockout, round_robin]),
