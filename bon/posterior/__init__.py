@@ -1,0 +1,1 @@
+"""What adaptive strategies believe of a tournament: pure NumPy, no I/O, no chance of their own."""

@@ -1,0 +1,275 @@
+"""Who is the best of n, when nobody has said how the judge errs.
+
+The model. Every candidate has a level, uniform on [0, 1] and independent, and the judge means to
+prefer the higher. Each pair has a flip rate, at which single verdicts on it come out wrong, and a
+*world* is a law of flip rates over pairs:
+
+    constant     one rate for all pairs: noise that knows no distance
+    graded       close pairs flip more: the rates of Bradley-Terry pairs at some spread
+    alike        some pairs are equal, an even chance, and either of them will do; the rest constant
+    persistent   some pairs are judged the wrong way round for good, so that a repeat tells less
+
+The posterior holds all worlds of `WORLDS` at once, weighted by how well each foretold the verdicts.
+Within a world the verdicts on a pair are two numbers, their likelihood with one or with the other on
+top, and only the order of levels matters. Levels are integrated out by belief propagation on a grid
+(one cumulative distribution per directed pair, spread one step from the two that met).
+
+The chance of being best needs no further approximation. Given that t is best at level x, the others
+are independent and uniform below x, so their own verdicts are as likely as without t, whatever x:
+
+    P(t is best | verdicts) = prod_s [P(verdicts t, s | t above s) / P(... | a fresh pair)] / (n Z(t))
+
+with Z(t) the evidence of t's verdicts given all others, which the messages to t give. On 8 candidates
+at its stop it differs from the sum over all 8! orders by .003 in total variation.
+
+Sources: loopy belief propagation (Pearl); noisy sorting and Noisy MAX (arXiv 2309.03986); expected
+information as the price of a comparison (Lindley, 1956).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+FLIPS = np.array([0.005, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5])
+"""The flip rates that a pair can have; the last is that of equals."""
+LEVELS = 16
+"""Cells of the grid of levels, narrower towards the top, where the winner is decided."""
+BIASES = 0.25 * np.arange(-12, 13)
+"""What the first slot can be worth, in log-odds."""
+BIAS_SD = 0.7
+"""How far from none the position bias is expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A law of flip rates over pairs."""
+
+    kind: str
+    prior: float
+    law: tuple[float, ...]
+    """How many pairs have each rate of `FLIPS`."""
+    misled: float = 0.0
+    """How many pairs are judged the wrong way round for good."""
+
+
+def _at(rate: float) -> Floats:
+    """All pairs at one rate, split between its two neighbours on the grid."""
+    above = int(np.clip(np.searchsorted(FLIPS, rate), 1, len(FLIPS) - 1))
+    share = (rate - FLIPS[above - 1]) / (FLIPS[above] - FLIPS[above - 1])
+    law = np.zeros(len(FLIPS))
+    law[above - 1 : above + 1] = 1.0 - share, share
+    return law
+
+
+def _bradley_terry(spread: float) -> Floats:
+    """Flip rates between candidates whose log-strengths have this standard deviation."""
+    gap = np.linspace(0.0, 4.0, 2001)[1:]
+    weight = np.exp(-0.5 * gap**2)
+    rate = 1.0 / (1.0 + np.exp(gap * spread * 2.0**0.5))
+    edges = [0.0, *(FLIPS[1:] + FLIPS[:-1]) / 2.0, 1.0]
+    return np.histogram(rate, edges, weights=weight / weight.sum())[0]
+
+
+def _worlds() -> tuple[World, ...]:
+    constant = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45)
+    found = [World("constant", 0.7 / len(constant), tuple(_at(rate))) for rate in constant]
+    found += [World("graded", 0.1 / 3, tuple(_bradley_terry(s))) for s in (1.0, 2.0, 4.0)]
+    found += [World("alike", 0.1 / 2, tuple((_at(r) + _at(0.5)) / 2)) for r in (0.05, 0.2)]
+    for rate in (0.1, 0.2, 0.3):  # half of the error once for the pair, half in each call
+        misled = rate / 2.0
+        passing = (rate - misled) / (1.0 - 2.0 * misled)
+        found.append(World("persistent", 0.1 / 3, tuple(_at(passing)), misled))
+    return tuple(found)
+
+
+WORLDS = _worlds()
+
+
+class OrderPosterior:
+    """Beliefs about n candidates after the verdicts told so far; a `tell` costs O(n) small vectors."""
+
+    def __init__(self, n: int, *, bias: float = 0.0, worlds: Sequence[World] = WORLDS) -> None:
+        self.n = n
+        self.told = np.zeros((n, n), dtype=np.int64)
+        """Verdicts by who was first and who second."""
+        self._law = np.array([world.law for world in worlds])
+        self._misled = np.array([world.misled for world in worlds])
+        self._log_evidence = np.log([world.prior for world in worlds])
+        self._log_bias = -0.5 * ((BIASES - bias) / BIAS_SD) ** 2
+        k, levels = len(worlds), _levels(n)
+        self._mass, self._sum_below = levels
+        # What the verdicts on pair (a, b) say if a is above b: by flip rate, and by world as a log
+        # likelihood, as a share of both orders, as the chance of the next verdict, and of equality.
+        self._by_flip = np.zeros((n, n, len(FLIPS)))
+        self._likelihood = np.zeros((n, n, k))
+        self._share = np.full((n, n, k), 0.5)
+        right = self._law @ (1.0 - FLIPS)
+        right += self._misled * (1.0 - 2.0 * right)
+        self._next = np.tile(right, (n, n, 1))
+        self._equal = np.tile(self._law[:, -1], (n, n, 1))
+        # What s is to t without the verdicts of these two: mass and cumulative mass over the levels,
+        # [s, t]; and the chance that t is above s, [t, s], without them and for their next verdict.
+        self._cavity = np.tile(self._mass, (n, n, k, 1))
+        self._below = np.tile(self._mass @ self._sum_below[:, :-1], (n, n, k, 1))
+        self._above = np.full((n, n, k), 0.5)
+        self._expected = np.full((n, n, k), 0.5)
+        self._messages = np.full((n, k, len(self._mass)), 0.5 ** (n - 1))
+        self._top = np.full((n, k), (n - 1) * np.log(0.5))
+        self._conclude()
+
+    @property
+    def bias(self) -> float:
+        """What the first slot is believed to be worth, in log-odds."""
+        return float(BIASES[self._slot_bias()])
+
+    def tell(self, first: int, second: int, score: float) -> None:
+        """Take one verdict: 1 where the first won, 0 where the second did, .5 for a tie."""
+        i, j = first, second
+        self.told[i, j] += 1
+        if_above, if_below = _LIKELIHOOD[self._slot_bias(), int(2.0 * score)]
+        self._learn_bias(i, j, score)
+        by_flip, law, misled = self._by_flip, self._law, self._misled
+        by_flip[i, j] += if_above
+        by_flip[j, i] += if_below
+        both = np.stack([by_flip[i, j], by_flip[j, i]])
+        scale = both.max()
+        both = np.exp(both - scale)
+        wins, total = (both[:, None] * _NEXT).swapaxes(0, 1) @ law.T
+        total = (1.0 - misled) * total + misled * total[::-1] + 1e-290
+        wins = (1.0 - misled) * wins + misled * (both * FLIPS @ law.T)[::-1]
+        likelihood = np.log(total) + scale
+        self._weigh(i, j, likelihood)
+        share = np.clip(total / total.sum(0), 1e-9, 1.0 - 1e-9)
+        for a, b, k in ((i, j, 0), (j, i, 1)):
+            below, old, new = self._below[b, a], self._share[a, b], share[k]
+            self._messages[a] *= _message(new, below) / _message(old, below)
+            self._top[a] += np.log(new / old)
+            self._likelihood[a, b], self._share[a, b] = likelihood[k], new
+            self._next[a, b] = wins[k] / total[k]
+            self._equal[a, b] = law[:, -1] * both[k, -1] / total[k]
+        self._spread(i)
+        self._spread(j)
+        self._conclude()
+
+    def best(self) -> Floats:
+        """Chance of each candidate to be the best; equals are told apart by a coin."""
+        return self._best
+
+    def among_best(self) -> Floats:
+        """Chance of each candidate to be the best or equal to it."""
+        weighted = self._best_by_world * self._weight
+        beside = np.einsum("tk,tik->i", weighted, self._equal)
+        own = np.einsum("ik,iik->i", weighted, self._equal)
+        chances: Floats = self._best + beside - own
+        return chances
+
+    def information(self) -> Floats:
+        """What the next verdict on each pair is expected to tell about who is best, in nats."""
+        best, by_world = self._best, self._best_by_world * self._weight
+        # chances that a wins the next verdict against b: in all, and together with a being the best
+        wins = self._expected @ self._weight
+        as_best = np.matmul(self._next, by_world[:, :, None])[..., 0]
+        neither = np.maximum(1.0 - best[:, None] - best, 1e-12)
+        otherwise = wins - as_best - (best - as_best.T)
+        chances = np.stack([wins, as_best / np.maximum(best[:, None], 1e-300), otherwise / neither])
+        np.clip(chances, 1e-9, 1.0 - 1e-9, out=chances)
+        entropy = -chances * np.log(chances) - (1.0 - chances) * np.log1p(-chances)
+        known = best[:, None] * entropy[1]
+        gain: Floats = entropy[0] - known - known.T - neither * entropy[2]
+        return gain
+
+    def _slot_bias(self) -> int:
+        weight = np.exp(self._log_bias - self._log_bias.max())
+        return int(np.rint(weight @ np.arange(len(BIASES)) / weight.sum()))
+
+    def _learn_bias(self, i: int, j: int, score: float) -> None:
+        if score == 0.5:
+            return
+        above = _odds(self._share[i, j], self._above[i, j]) @ self._weight
+        first_wins = (above * _FIRST_ABOVE + (1.0 - above) * _FIRST_BELOW) @ (
+            self._weight @ self._law
+        )
+        self._log_bias += np.log(first_wins if score == 1.0 else 1.0 - first_wins)
+
+    def _weigh(self, i: int, j: int, likelihood: Floats) -> None:
+        """Weigh the worlds by how well they foretold this pair, given everything else."""
+        above = np.log(self._above[i, j]), np.log(self._above[j, i])
+        old = np.logaddexp(above[0] + self._likelihood[i, j], above[1] + self._likelihood[j, i])
+        self._log_evidence += np.logaddexp(above[0] + likelihood[0], above[1] + likelihood[1]) - old
+
+    def _spread(self, s: int) -> None:
+        """Tell all others what is believed of `s` now."""
+        cavity = _message(self._share[s], self._below[:, s])
+        np.divide(self._mass * self._messages[s], cavity, out=cavity)
+        sums = cavity @ self._sum_below
+        below = sums[..., :-1] / sums[..., -1:]
+        cavity /= sums[..., -1:]
+        np.clip(below, 1e-12, 1.0 - 1e-12, out=below)
+        share = self._share[:, s]
+        change = _message(share, below) / _message(share, self._below[s])
+        change[s] = 1.0
+        self._messages *= change
+        self._below[s], self._cavity[s] = below, cavity
+        above = np.matmul(self._cavity[:, s, :, None], below[..., None])[..., 0, 0]
+        self._above[:, s], self._above[s] = above, 1.0 - above
+        above = _odds(share, above)
+        expected = above * self._next[:, s] + (1.0 - above) * (1.0 - self._next[s])
+        self._expected[:, s], self._expected[s] = expected, 1.0 - expected
+
+    def _conclude(self) -> None:
+        weight = np.exp(self._log_evidence - self._log_evidence.max())
+        self._weight: Floats = weight / weight.sum()
+        best = np.exp(self._top - self._top.max(0)) / (self._messages @ self._mass)
+        self._best_by_world: Floats = best / best.sum(0)
+        self._best: Floats = self._best_by_world @ self._weight
+
+
+@cache
+def _levels(n: int) -> tuple[Floats, Floats]:
+    """Mass of each cell of the grid, and the matrix of sums below each cell and in all."""
+    left = (0.25 / n) ** (np.arange(LEVELS) / (LEVELS - 1))
+    mass = left - np.append(left[1:], 0.0)
+    below = np.triu(np.ones((LEVELS, LEVELS)), 1) + 0.5 * np.eye(LEVELS)
+    return mass, np.column_stack([below, np.ones(LEVELS)])
+
+
+def _message(share: Floats, below: Floats) -> Floats:
+    """Likelihood of a pair's verdicts by the level of the one, given what the other is believed."""
+    message: Floats = (2.0 * share - 1.0)[..., None] * below
+    message += (1.0 - share)[..., None]
+    return message
+
+
+def _odds(share: Floats, above: Floats) -> Floats:
+    """The chance of being above, from the pair's own verdicts and from everything else."""
+    yes = share * above
+    chance: Floats = yes / (yes + (1.0 - share) * (1.0 - above))
+    return chance
+
+
+def _log_sigmoid(x: Floats) -> Floats:
+    below: Floats = -np.logaddexp(0.0, -x)
+    return below
+
+
+def _likelihoods() -> Floats:
+    """Log likelihood by bias, verdict (second, tie, first), whether the first is above, and flip rate.
+
+    A tie counts as half a verdict for each, as in Davidson's model: it tells of equality alone.
+    """
+    lean, slot = np.log(1.0 / FLIPS - 1.0), BIASES[:, None]
+    first = np.stack([_log_sigmoid(lean + slot), _log_sigmoid(-lean + slot)], 1)
+    second = np.stack([_log_sigmoid(-lean - slot), _log_sigmoid(lean - slot)], 1)
+    return np.stack([second, 0.5 * (first + second), first], 1)
+
+
+_LIKELIHOOD = _likelihoods()
+_FIRST_ABOVE, _FIRST_BELOW = np.exp(_LIKELIHOOD[:, 2]).swapaxes(0, 1)
+_NEXT = np.stack([1.0 - FLIPS, np.ones(len(FLIPS))])
