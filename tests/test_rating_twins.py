@@ -175,7 +175,9 @@ def test_the_plain_model_and_the_general_one_agree(played: Played) -> None:
     # a position of next to nothing takes the path of slots and ties
     plain = played.rate(bradley_terry)
     general = played.rate(bradley_terry, position=1e-300)
+    batch = played.rate(bradley_terry, tournament=[0] * len(played.rows)) if played.rows else plain
     assert plain.strength == pytest.approx(general.strength, abs=1e-9)
+    assert plain.strength == pytest.approx(batch.strength.ravel(), abs=1e-9)
     assert plain.se == pytest.approx(general.se, abs=1e-9)
 
 

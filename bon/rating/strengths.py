@@ -22,6 +22,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from bon.rating.alone import climb_alone
 from bon.rating.climb import climb
 from bon.rating.components import Components, components_of, strongly_connected
 from bon.rating.games import BoolArray, FloatArray, Games, IntArray, NotConverged, check, chunks
@@ -174,6 +175,8 @@ def bradley_terry(
     Source: Bradley and Terry, Biometrika 39 (1952); Davidson, JASA 65 (1970).
     """
     games = check(first, second, score, n, tournament, weight)
+    if tournament is None and prior is not None and position == 0.0 and tie == 0.0:
+        return _fit_alone(games, prior, max_iterations)
     if prior is None:
         _require_likelihood_with_a_top(games)
     fitted = (position == "fit", tie == "fit")
@@ -189,8 +192,18 @@ def bradley_terry(
         climbed = climb(table, prior, extra[where], fitted, max_iterations)
         strength[where, : part.n], extra[where], steps[where] = climbed
     _require_converged(steps, max_iterations)
+    # a tournament alone gives plain numbers where a batch gives arrays
     tag = 0 if games.tournament is None else slice(None)
     return Strengths(games.shaped(strength), extra[tag, 0], extra[tag, 1], steps[tag], fit)
+
+
+def _fit_alone(games: Games, prior: Prior, limit: int) -> Strengths:
+    strength, steps = climb_alone(games, prior.strength**-2.0, limit)
+    if steps > limit:
+        _require_converged(np.array([steps]), limit)
+    extra = np.zeros((1, 2))
+    fit = Fit(games, prior, (False, False), strength[None], extra, np.zeros(2))
+    return Strengths(strength, extra[0, 0], extra[0, 1], np.asarray(steps), fit)
 
 
 def _first_values(position: Term, tie: Term) -> FloatArray:
