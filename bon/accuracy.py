@@ -71,8 +71,8 @@ def interval(scores: Sequence[float] | Scores, seed: int = 0) -> Interval:
     if not len(values):
         return Interval(float("nan"), float("nan"), float("nan"))
     rng = np.random.default_rng(seed)
-    means = np.array(
-        [values[rng.integers(0, len(values), len(values))].mean() for _ in range(DRAWS)]
-    )
-    low, high = np.quantile(means, [0.025, 0.975])
+    # how often each value is drawn is all that matters of a resample, and values are few
+    distinct, counts = np.unique(values, return_counts=True)
+    drawn = rng.multinomial(len(values), counts / len(values), size=DRAWS)
+    low, high = np.quantile(drawn @ distinct / len(values), [0.025, 0.975])
     return Interval(float(values.mean()), float(low), float(high))

@@ -8,6 +8,7 @@ becomes its value.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -62,6 +63,56 @@ def strategy(name: str, /, **parameters: object) -> Entrant:
             raise BonError(f"strategy {name} has no parameter {key!r}; known: {known}")
     arguments = {key: _value(name, key, kinds[key], text) for key, text in texts.items()}
     return Entrant(name, texts, function, arguments)
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the docstring and the signature of a strategy say. Empty where they do not."""
+
+    name: str
+    summary: str
+    parameters: Mapping[str, str]
+    """Each with its default, in the one notation."""
+    matches: str
+    stages: str
+    source: str
+    choose: str
+
+
+def describe(name: str) -> Card:
+    """The card of an installed strategy, read from lines such as `Matches: n - 1. Stages: 1.`"""
+    function = known_strategies()[name].load()
+    text = inspect.getdoc(function) or ""
+    defaults = {
+        key: _notation(parameter.default)
+        for key, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    return Card(
+        name,
+        " ".join(text.split("\n\n")[0].split("\nMatches:")[0].split()),
+        defaults,
+        _labelled("Matches:", text) or _labelled("Comparisons:", text) or _labelled("Cost:", text),
+        _labelled("Stages:", text),
+        _labelled("Source:", text),
+        _labelled("Choose it", text),
+    )
+
+
+def _labelled(label: str, text: str) -> str:
+    """What follows the label, up to the end of the sentence or the next label at the start of a line."""
+    found = re.search(
+        rf"{label}\s+(.+?)(?:\.(?=\s|$)|(?=\n(?:Matches|Stages|Source|Choose it)\b)|\Z)",
+        text,
+        re.DOTALL,
+    )
+    return " ".join(found[1].split()) if found else ""
+
+
+def _notation(value: object) -> str:
+    if callable(value) and hasattr(value, "__name__"):
+        return str(value.__name__)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def parse_strategy(text: str) -> Entrant:

@@ -181,14 +181,16 @@ RULES: dict[str, Callable[[str], Rule]] = {
 }
 
 
+KNOWN_RULES = (
+    "single, both, votes:K (such as votes:3), escalate, sequential:ERROR (such as sequential:0.05)"
+)
+
+
 def parse_rule(text: str) -> Rule:
     """The rule of that name, with its argument after a colon; raises `BonError` with the known ones."""
     name, _, argument = text.partition(":")
     if name not in RULES:
-        raise BonError(
-            f"unknown match rule {text!r}; known: single, both, votes:K (such as votes:3), escalate,"
-            " sequential:ERROR (such as sequential:0.05)"
-        )
+        raise BonError(f"unknown match rule {text!r}; known: {KNOWN_RULES}")
     return RULES[name](argument)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bon.match import single
-from bon.standings import standings, win_rates
+from bon.standings import mean_scores, standings
 from bon.strategies.knockout import winner_of
 from bon.tournament import Rule, Table
 from bon.types import BonError, Match
@@ -14,7 +14,7 @@ from bon.types import BonError, Match
 async def league(
     table: Table, *, m: int = 4, rule: Rule = single, playoff: bool = False
 ) -> int | Sequence[int]:
-    """League: everybody meets m others, drawn once; ranked by win rate.
+    """League: everybody meets m others, drawn once; ranked by mean score.
 
     Several may end level, and then the lot decides; with `playoff` those level at the top play a
     knockout first, which makes it exact with a judge that never errs.
@@ -50,7 +50,7 @@ async def play_off(
     table: Table, order: Sequence[int], matches: Sequence[Match], rule: Rule
 ) -> Sequence[int]:
     """The order, with the winner of a knockout among those level at its top in front."""
-    rate = win_rates(table.seats, matches)
-    level = [seat for seat in order if rate[seat] == rate[order[0]]]
+    mean = mean_scores(table.seats, matches)
+    level = [seat for seat in order if mean[seat] == mean[order[0]]]
     best = await winner_of(table, level, rule)
     return [best, *(seat for seat in order if seat != best)]

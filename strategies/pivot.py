@@ -15,7 +15,7 @@ from bon.types import BonError
 async def pivot(
     table: Table, *, k: int = 2, rule: Rule = single, playoff: bool = False
 ) -> int | Sequence[int]:
-    """Pivot tournament: a ring, whose k best become pivots; everybody meets the pivots; best win rate.
+    """Pivot tournament: a ring, whose k best become pivots; everybody meets the pivots; best mean score.
 
     As published it may end level, and then the lot decides; with `playoff` those level at the top play a
     knockout first, which makes it exact with a judge that never errs.

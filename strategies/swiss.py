@@ -14,7 +14,7 @@ Pair = tuple[int, int]
 
 
 async def swiss(table: Table, *, rounds: int = 0, rule: Rule = single) -> Sequence[int]:
-    """Swiss: in each round those of equal standing meet, nobody twice; ranked by win rate.
+    """Swiss: in each round those of equal standing meet, nobody twice; ranked by mean score.
 
     `rounds` of 0 are ceil(log2 n). As many as ceil(n / 2) can always be paired without a rematch; beyond
     that, those whom nobody is left to meet sit a round out.

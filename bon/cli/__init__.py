@@ -21,6 +21,8 @@ COMMANDS = {
     "show": "Show results in the terminal: bracket or cross table, ranking, winner.",
     "report": "Make one self-contained page of results.",
     "ledger": "Describe, compact or export a ledger of verdicts.",
+    "strategies": "List the strategies: what each costs and when to choose it.",
+    "bench": "Measure strategies: simulated, on recorded verdicts, or live.",
     "doctor": "Say what is installed and what to do about what is not.",
 }
 

@@ -1,0 +1,303 @@
+"""`bon bench`: the same strategies in three worlds, one report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from bon.bench.played import World
+    from bon.bench.report import Row
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+SINGLE = (
+    "random",
+    "knockout",
+    "hybrid",
+    "double-elimination:reset=false",
+    "swiss",
+    "sequential-halving",
+    "pivot",
+    "round-robin",
+    "adaptive",
+)
+"""What is played where no strategy is named; `adaptive` where it is installed."""
+REPEATED = ("knockout:rule=votes:3", "knockout:rule=escalate", "knockout:rule=sequential:0.05")
+ONCE = ("random", "knockout", "hybrid", "swiss", "sequential-halving", "round-robin")
+"""Those in which no two meet twice."""
+ORDERS = ("knockout:rule=both", "round-robin:rule=both")
+
+
+def _shared(*defaults: str) -> Decorator:
+    options = [
+        click.option(
+            "--strategy",
+            "strategies",
+            multiple=True,
+            metavar="NAME:KEY=VALUE,...",
+            help=f"Repeatable. Default: {', '.join(defaults)}.",
+        ),
+        click.option(
+            "--baseline",
+            metavar="NAME:KEY=VALUE,...",
+            help="Give the paired difference of every strategy to this one.",
+        ),
+        click.option("--seed", type=int, default=0, show_default=True, help="Of all draws."),
+        click.option("--json", "as_json", is_flag=True, help="A JSON list of objects on stdout."),
+        click.option(
+            "--plot", metavar="FILE", help="Draw accuracy against cost (.png, .svg or .pdf)."
+        ),
+        click.option("-q", "--quiet", is_flag=True, help="No progress on stderr."),
+    ]
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+_jobs = click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=lambda: len(os.sched_getaffinity(0)),
+    show_default="one a core",
+    help="Processes; how many makes no difference to the result.",
+)
+
+
+@click.group()
+def command() -> None:
+    """Measure strategies: how often they are right, and what that costs.
+
+    \b
+    bon bench simulated -n 16 --flip 0.2 --strategy knockout:rule=votes:3 --strategy pivot:k=2
+    bon bench recorded verdicts.jsonl.gz --strategy knockout:rule=both --baseline round-robin
+    bon bench live --problems 200 -n 8 --strategy round-robin:rule=both
+
+    Without --strategy, a choice of them is measured. With --json, each row has at least `strategy`,
+    `accuracy`, `low`, `high` (95% bootstrap over prompts), `comparisons`, `stages`, and `limit` where it is
+    defined: what any strategy needs under independent noise to err as rarely as `limit_error`.
+    """
+
+
+@command.command()
+@click.option("-n", "n", type=click.IntRange(min=1), default=16, show_default=True)
+@click.option("--prompts", type=click.IntRange(min=1), default=1000, show_default=True)
+@click.option(
+    "--world",
+    "kind",
+    type=click.Choice(["order", "strengths", "labels"]),
+    default="order",
+    show_default=True,
+    help="A total order; Bradley-Terry strengths; right and wrong.",
+)
+@click.option(
+    "--flip",
+    default=0.2,
+    show_default=True,
+    help="How often the worse of two is named (order, labels).",
+)
+@click.option("--spread", default=1.0, show_default=True, help="Deviation of the strengths.")
+@click.option("--right", default=0.4, show_default=True, help="Share of right candidates (labels).")
+@click.option(
+    "--bias", default=0.0, show_default=True, help="Log-odds in favour of the first slot."
+)
+@click.option("--ties", default=0.0, show_default=True, help="Share of calls that end in a tie.")
+@click.option("--voids", default=0.0, show_default=True, help="Share of calls without a verdict.")
+@click.option(
+    "--graded",
+    default=0.0,
+    show_default=True,
+    help="0: bare verdicts; 1: with a calibrated probability; above: overconfident.",
+)
+@click.option(
+    "--persistence",
+    default=0.0,
+    show_default=True,
+    help="Share of a pair's error that all its repeats have in common.",
+)
+@_jobs
+@_shared(*SINGLE, *REPEATED)
+def simulated(
+    n: int,
+    prompts: int,
+    kind: str,
+    jobs: int,
+    seed: int,
+    strategies: Sequence[str],
+    **settings: Any,
+) -> None:
+    """Candidates of known worth and a judge made of probabilities.
+
+    `--strategy exact-posterior:error=0.05` is a yardstick for n up to 16 that is told the flip rate.
+    """
+    from bon.bench.simulated import Simulated
+
+    report = {key: settings.pop(key) for key in ("baseline", "as_json", "plot", "quiet")}
+    world = Simulated(n=n, size=prompts, kind=kind, seed=seed, **settings)
+    title = f"simulated, {prompts:,} prompts, n={n}, {kind}"
+    title += "" if kind == "strengths" else f", flip {world.flip:g}"
+    texts = strategies or _defaults(*SINGLE, *REPEATED)
+    _measure(world, texts, jobs, title, "right", **report)
+
+
+@command.command()
+@click.argument("file")
+@click.option(
+    "--labels",
+    metavar="FILE",
+    help="Truth: rows with `prompt_id`, `candidate`, `correct`. Default: the full double round robin.",
+)
+@click.option(
+    "--template",
+    metavar="NAME",
+    help="Read the verdicts from `text` with this judge template's parser.",
+)
+@click.option(
+    "--split",
+    is_flag=True,
+    help="Decide on one order of each pair, and let the other orders say who was best.",
+)
+@_jobs
+@_shared(*SINGLE, *ORDERS)
+def recorded(
+    file: str,
+    labels: str | None,
+    template: str | None,
+    split: bool,
+    jobs: int,
+    seed: int,
+    strategies: Sequence[str],
+    **report: Any,
+) -> None:
+    """A judge replayed from the verdicts in FILE (JSONL, or gzipped).
+
+    A row has `prompt_id`, `first`, `second`, and `score` (1, 2, 3 = tie, -1 = void) or `outcome`, and may have
+    `text` and `output_tokens`. Truth from the round robin is the mean score over the cells that are not
+    void; who shares the highest is right. A VOID is final; a comparison that was never recorded, or is asked
+    for twice, is an error.
+    """
+    from bon.bench.recorded import Recorded, read_recordings
+    from bon.judge.template import load_template
+
+    recordings = read_recordings(
+        file, template=load_template(template) if template else None, labels=labels
+    )
+    world = Recorded(recordings, seed, split)
+    title = f"recorded, {world.size:,} prompts of {Path(file).name}"
+    title += ", decided on one order and scored against the other" if split else ""
+    texts = strategies or _defaults(*(ONCE if split else (*SINGLE, *ORDERS)))
+    _measure(world, texts, jobs, title, "right" if labels else "agreement", **report)
+
+
+def _defaults(*texts: str) -> list[str]:
+    from bon.catalog import known_strategies, parse_notation
+
+    return [text for text in texts if parse_notation(text)[0] in known_strategies()]
+
+
+def _measure(
+    world: World,
+    texts: Sequence[str],
+    jobs: int,
+    title: str,
+    about: str,
+    *,
+    baseline: str | None,
+    as_json: bool,
+    plot: str | None,
+    quiet: bool,
+) -> None:
+    from bon.bench.report import rows
+    from bon.bench.runner import run
+
+    _ready_to_draw(plot)
+    asked = list(dict.fromkeys([*texts, *([baseline] if baseline else [])]))
+    with _Progress(asked, world.size, quiet) as progress:
+        played = run(world, asked, jobs, progress.told)
+    _show(rows(world, played, baseline), world, title, about, as_json=as_json, plot=plot)
+
+
+def _ready_to_draw(plot: str | None) -> None:
+    if plot is not None:
+        from bon.bench.picture import check_ending
+        from bon.cli.options import writable
+
+        check_ending(plot)
+        writable(plot)
+
+
+def _show(
+    found: Sequence[Row], world: World, title: str, about: str, *, as_json: bool, plot: str | None
+) -> None:
+    if plot is not None:
+        from bon.bench.picture import draw
+
+        draw(found, world, title, plot)
+    if as_json:
+        import orjson
+
+        rows = [row.to_json() for row in found]
+        click.echo(orjson.dumps(rows, option=orjson.OPT_INDENT_2))
+        return
+    from rich.console import Console
+
+    from bon.bench.report import table
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=200)
+    console.print(table(found, title, about, console.width))
+
+
+class _Progress:
+    """On a terminal a bar a strategy with the time left; elsewhere a line as each is done."""
+
+    def __init__(self, texts: Sequence[str], prompts: int, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        self._console = Console(stderr=True, quiet=quiet)
+        self._live = self._console.is_terminal and not quiet
+        self._prompts = prompts
+        self._done = dict.fromkeys(texts, 0)
+        self._calls = dict.fromkeys(texts, 0)
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[calls]:,} comparisons"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._live,
+            transient=True,
+        )
+        self._tasks = {text: self._bars.add_task(text, total=prompts, calls=0) for text in texts}
+
+    def __enter__(self) -> _Progress:
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def told(self, text: str, prompts: int, comparisons: int) -> None:
+        self._done[text] += prompts
+        self._calls[text] += comparisons
+        self._bars.update(self._tasks[text], advance=prompts, calls=self._calls[text])
+        if self._done[text] == self._prompts and not self._live:
+            line = f"{text}: {self._prompts:,} prompts, {self._calls[text]:,} comparisons"
+            self._console.print(line, highlight=False, markup=False)
