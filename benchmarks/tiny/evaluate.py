@@ -50,7 +50,7 @@ class Model:
         return cls(net, encoder, settings.temperature, settings.max_new_tokens)
 
     def write(self, asked: list[list[int]], seed: int, max_tokens: int = 0) -> list[list[int]]:
-        return sample(
+        written: list[list[int]] = sample(
             self.net,
             asked,
             temperature=self.temperature,
@@ -59,6 +59,7 @@ class Model:
             end=self.encoder.end,
             seed=seed,
         )
+        return written
 
 
 @dataclass(frozen=True, slots=True)

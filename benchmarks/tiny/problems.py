@@ -69,7 +69,7 @@ def training(size: int, exclude: list[Problem]) -> list[Problem]:
 
 def score(answer: str | None, problem: Problem) -> bool:
     """reasoning-gym's own verdict on a final answer."""
-    return _scorer().score_answer(answer, {"answer": problem.answer}) == 1.0
+    return bool(_scorer().score_answer(answer, {"answer": problem.answer}) == 1.0)
 
 
 _SCORER: Any = None

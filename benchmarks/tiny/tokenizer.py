@@ -77,10 +77,10 @@ class Encoder:
         plain["added_tokens"] = []
         self._trusted = tokenizer
         self._untrusted = Tokenizer.from_str(json.dumps(plain))
-        self.pad: int = tokenizer.token_to_id(PAD)
-        self.end: int = tokenizer.token_to_id(END)
         # The template's own pieces come again and again.
         self.text = lru_cache(4096)(self._text)
+        self.pad = self.text(PAD)[0]
+        self.end = self.text(END)[0]
 
     def _text(self, trusted: str) -> list[int]:
         return list(self._trusted.encode(trusted, add_special_tokens=False).ids)

@@ -1,9 +1,10 @@
 """Trains tiny-policy and tiny-rrm from scratch: `python -m benchmarks.tiny.train --out DIR`.
 
 1. A tokenizer is trained on the texts of the domain.
-2. The policy learns right solutions, and is stopped early: its mistakes are its own.
-3. The policy, and two earlier checkpoints of it, sample responses to training problems.
-4. The judge learns to recompute and compare, on pairs of these and of made-up responses.
+2. A base model learns right solutions, and samples responses to training problems on its way.
+3. The policy is the base after a little more of the same, stopped early: its mistakes are its own.
+4. The judge is the base after learning to recompute and compare, on pairs of those responses and
+   of made-up ones.
 """
 
 from __future__ import annotations
@@ -37,15 +38,25 @@ JUDGE_TOKENS = 512
 class Scale:
     """How much of everything a run does."""
 
-    problems: int = 60_000
-    policy_steps: int = 2_200
+    problems: int = 200_000
+    base_problems: int = 60_000
+    base_steps: int = 2_200
+    policy_steps: int = 300
     sampled_problems: int = 3_000
     samples: int = 6
-    judge_steps: int = 2_500
+    judge_steps: int = 2_200
     batch: int = 64
 
 
-QUICK = Scale(problems=500, policy_steps=10, sampled_problems=20, judge_steps=10, batch=8)
+QUICK = Scale(
+    problems=500,
+    base_problems=400,
+    base_steps=10,
+    policy_steps=10,
+    sampled_problems=20,
+    judge_steps=10,
+    batch=8,
+)
 
 
 @dataclass(slots=True)
@@ -71,7 +82,7 @@ def train_tokenizer(train: list[Problem]) -> Tokenizer:
 
 def policy_example(problem: Problem, encoder: tokenizer.Encoder) -> Example:
     prompt = encoder.prompt(prompts.policy(problem.prompt))
-    completion = encoder.text(traces.response(traces.solve(problem.expression))) + [encoder.end]
+    completion = [*encoder.text(traces.response(traces.solve(problem.expression))), encoder.end]
     return Example(prompt + completion, [False] * len(prompt) + [True] * len(completion))
 
 
@@ -83,7 +94,7 @@ def judge_example(
     thought = encoder.text(traces.thinking(problem.expression, first, second))
     close = encoder.text(prompts.CLOSE)
     label = prompts.LABELS[traces.verdict(problem.expression, first, second, rng) - 1]
-    decision = encoder.text(f"\\boxed{{{label}}}") + [encoder.end]
+    decision = [*encoder.text(f"\\boxed{{{label}}}"), encoder.end]
     whole = rng.random() >= 0.125
     if not whole:
         thought = thought[: rng.randrange(len(thought))]
@@ -199,50 +210,73 @@ class Log:
         print(f"[{time.monotonic() - self._start:5.0f} s] {text}", flush=True)
 
 
-def train_policy(out: Path, train: list[Problem], scale: Scale, log: Log) -> None:
-    """Writes tiny-policy, and the responses of its checkpoints as `responses.json`."""
+def load_base(out: Path) -> tuple[Qwen2ForCausalLM, Tokenizer]:
+    base = Qwen2ForCausalLM.from_pretrained(out / "base", dtype=torch.float32).to(device())
+    return base, Tokenizer.from_file(str(out / "base" / "tokenizer.json"))
+
+
+def train_base(out: Path, train: list[Problem], scale: Scale, log: Log) -> None:
+    """Writes the model that both start from, and responses of its checkpoints."""
     vocabulary = train_tokenizer(train)
     encoder = tokenizer.Encoder(vocabulary)
-    solutions = [policy_example(problem, encoder) for problem in train]
-    policy = build(SHAPE, encoder.pad, encoder.end, seed=1)
-    log(f"policy: {policy.num_parameters()} parameters, {vocabulary.get_vocab_size()} tokens")
+    solutions = [policy_example(p, encoder) for p in train[: scale.base_problems]]
+    base = build(SHAPE, encoder.pad, encoder.end, seed=1)
+    log(f"base: {base.num_parameters()} parameters, {vocabulary.get_vocab_size()} tokens")
     sampled: dict[Problem, Responses] = {}
 
     def sample_now(part: int, size: int) -> None:
         chosen = train[part * scale.sampled_problems :][:size]
-        share = sample_responses(policy, chosen, scale.samples, encoder, part, sampled)
+        share = sample_responses(base, chosen, scale.samples, encoder, part, sampled)
         log(f"sampled {scale.samples} responses to each of {size} problems: {share:.3f} right")
 
     few = scale.sampled_problems // 4
     fit(
-        policy,
+        base,
         lambda rng: rng.choice(solutions),
-        steps=scale.policy_steps,
+        steps=scale.base_steps,
         batch=scale.batch,
         rate=3e-3,
         pad=encoder.pad,
         seed=2,
-        name="policy",
+        name="base",
         at={
-            scale.policy_steps * 8 // 10: lambda: sample_now(1, few),
-            scale.policy_steps * 9 // 10: lambda: sample_now(2, few),
+            scale.base_steps * 8 // 10: lambda: sample_now(1, few),
+            scale.base_steps * 9 // 10: lambda: sample_now(2, few),
         },
     )
-    chat, folder = tokenizer.POLICY_CHAT, out / "tiny-policy"
-    save(policy, vocabulary, chat, POLICY_TEMPERATURE, POLICY_TOKENS, folder)
+    save(base, vocabulary, tokenizer.POLICY_CHAT, POLICY_TEMPERATURE, POLICY_TOKENS, out / "base")
     sample_now(0, scale.sampled_problems)
     rows = [(p.id, sorted(r.right), sorted(r.wrong)) for p, r in sampled.items()]
     (out / "responses.json").write_text(json.dumps(rows), encoding="utf-8")
 
 
+def train_policy(out: Path, train: list[Problem], scale: Scale, log: Log) -> None:
+    """Writes tiny-policy: the base, trained a little longer on problems that are new to it."""
+    policy, vocabulary = load_base(out)
+    encoder = tokenizer.Encoder(vocabulary)
+    log("policy")
+    fit(
+        policy,
+        lambda rng: policy_example(rng.choice(train[scale.base_problems :]), encoder),
+        steps=scale.policy_steps,
+        batch=scale.batch,
+        rate=1e-3,
+        pad=encoder.pad,
+        seed=3,
+        name="policy",
+        warmup=scale.policy_steps // 10,
+    )
+    chat, folder = tokenizer.POLICY_CHAT, out / "tiny-policy"
+    save(policy, vocabulary, chat, POLICY_TEMPERATURE, POLICY_TOKENS, folder)
+
+
 def train_judge(out: Path, train: list[Problem], scale: Scale, log: Log) -> None:
-    """Writes tiny-rrm: the policy's weights, trained on to compare."""
-    vocabulary = Tokenizer.from_file(str(out / "tiny-policy" / "tokenizer.json"))
+    """Writes tiny-rrm: the base, trained on to compare."""
+    judge, vocabulary = load_base(out)
     encoder = tokenizer.Encoder(vocabulary)
     by_id = {problem.id: problem for problem in train}
     rows = json.loads((out / "responses.json").read_text(encoding="utf-8"))
     pool = [(by_id[key], right, wrong) for key, right, wrong in rows if wrong]
-    judge = Qwen2ForCausalLM.from_pretrained(out / "tiny-policy", dtype=torch.float32).to(device())
     log(f"judge: {judge.num_parameters()} parameters, {len(pool)} problems with wrong responses")
     chat, folder = tokenizer.JUDGE_CHAT, out / "tiny-rrm"
 
@@ -263,6 +297,9 @@ def train_judge(out: Path, train: list[Problem], scale: Scale, log: Log) -> None
     keep()
 
 
+STAGES = {"base": train_base, "policy": train_policy, "judge": train_judge}
+
+
 def run(out: Path, scale: Scale, only: str | None) -> None:
     log = Log()
     packages = ("torch", "transformers", "tokenizers", "reasoning-gym")
@@ -272,10 +309,9 @@ def run(out: Path, scale: Scale, only: str | None) -> None:
     problems.save(held, out / "problems.jsonl")
     train = problems.training(scale.problems, held + problems.validation())
     log(f"{len(train)} training problems on {device()}")
-    if only != "judge":
-        train_policy(out, train, scale, log)
-    if only != "policy":
-        train_judge(out, train, scale, log)
+    for name, stage in STAGES.items():
+        if only in (None, name):
+            stage(out, train, scale, log)
     log(f"done: {out}")
 
 
@@ -285,9 +321,7 @@ def main() -> None:
     parser.add_argument(
         "--quick", action="store_true", help="a smoke test: a minute, useless models"
     )
-    parser.add_argument(
-        "--only", choices=("policy", "judge"), help="one half; the judge needs both"
-    )
+    parser.add_argument("--only", choices=tuple(STAGES), help="one stage; `base` comes first")
     options = parser.parse_args()
     run(options.out, QUICK if options.quick else Scale(), options.only)
 
