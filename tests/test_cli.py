@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -398,7 +399,7 @@ def test_doctor_says_what_is_missing(bon: Shell, monkeypatch: pytest.MonkeyPatch
     from bon.cli import doctor
 
     def absent(name: str) -> str:
-        raise doctor.PackageNotFoundError(name)
+        raise PackageNotFoundError(name)
 
     monkeypatch.setattr(doctor, "version", absent)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

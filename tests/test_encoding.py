@@ -184,7 +184,7 @@ class SlowTokenizer:
 
 @given(TEXT)
 def test_a_slow_tokenizer_gets_text_that_is_broken_up(text: str) -> None:
-    ids = ChatEncoder(SlowTokenizer()).encode(user(text))  # type: ignore[arg-type]
+    ids = ChatEncoder(SlowTokenizer()).encode(user(text))
     assert [number for number in ids if number < 0] == [-2, -3, -2]
 
 
