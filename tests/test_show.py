@@ -203,3 +203,10 @@ def test_a_line_that_is_not_json_is_named_by_its_number(tmp_path: Path) -> None:
 
 def test_a_file_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
     assert refusal(tmp_path / "no.jsonl").endswith("No such file or directory")
+
+
+def test_candidates_with_one_answer_are_one_line_of_the_ranking() -> None:
+    result = play(n=2, texts=["it is 16", "it is 17"])
+    same = replace(result, candidates=(*result.candidates, result.candidates[1]), groups=(0, 1, 1))
+    lines = [line for line in text_of(same).splitlines() if "×2 it is 17" in line]
+    assert len(lines) == 1
