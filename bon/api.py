@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from bon.generation import Backend, GenerationFailed, PromptTooLong
+from bon.generation.revived import revived
 from bon.job import Job
+from bon.ledger import Ledger
+from bon.ledgered import LedgeredJudge, LedgeredSampler
 from bon.sampler import Sampler
 from bon.scheduler import Entry, play_all
 from bon.seating import Seating, result_of, seat
@@ -53,8 +56,18 @@ class Observer:
 Emit = Callable[[int, Result], None]
 
 
-async def run(prompts: Sequence[Prompt], job: Job, emit: Emit, observer: Observer) -> None:
+async def run(
+    prompts: Sequence[Prompt],
+    job: Job,
+    emit: Emit,
+    observer: Observer,
+    ledger: Ledger | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
     """Sample N candidates for every prompt, play its tournament, hand over its result.
+
+    What the `ledger` holds is neither sampled nor judged again. Once `stop` is set, no further prompt is
+    begun.
 
     Prompts that bring their candidates are judged as they are. A prompt that cannot be sampled gives a result with `error`. Raises `BonError` for settings that make
     no sense, `EngineError` where a model cannot be loaded or its engine dies.
@@ -63,31 +76,63 @@ async def run(prompts: Sequence[Prompt], job: Job, emit: Emit, observer: Observe
     async with bare_errors():
         if all(prompt.given for prompt in prompts):
             given = [Sampled(i, prompt, prompt.given) for i, prompt in enumerate(prompts)]
-            async with engine("judge", job.judge.model, job.judge.engine_args, observer) as judge:
-                await judge_all(_each(given), job, judge, emit, observer)
+            await rerank(_each(given), job, emit, observer, ledger, stop)
         elif job.share_device or job.one_engine:
-            await _run_side_by_side(prompts, job, emit, observer)
+            await _run_side_by_side(prompts, job, emit, observer, ledger, stop)
         else:
-            await _run_in_turns(prompts, job, emit, observer)
+            await _run_in_turns(prompts, job, emit, observer, ledger, stop)
+
+
+async def rerank(
+    sampled: AsyncIterable[Sampled],
+    job: Job,
+    emit: Emit,
+    observer: Observer,
+    ledger: Ledger | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Play a tournament for every prompt that comes with its candidates, as `run` does."""
+    async with (
+        bare_errors(),
+        engine("judge", job.judge.model, job.judge.engine_args, observer) as judge,
+    ):
+        await judge_all(sampled, job, judge, emit, observer, ledger, stop)
 
 
 async def _run_in_turns(
-    prompts: Sequence[Prompt], job: Job, emit: Emit, observer: Observer
+    prompts: Sequence[Prompt],
+    job: Job,
+    emit: Emit,
+    observer: Observer,
+    ledger: Ledger | None,
+    stop: asyncio.Event | None,
 ) -> None:
     sampled: list[Sampled] = []
     async with engine("policy", job.policy.model, job.policy.engine_args, observer) as policy:
-        await sample_all(prompts, job, policy, sampled.append, observer)
+        await sample_all(prompts, job, policy, sampled.append, observer, ledger, stop)
+    if stop is not None and stop.is_set():
+        return
     async with engine("judge", job.judge.model, job.judge.engine_args, observer) as judge:
-        await judge_all(_each(sampled), job, judge, emit, observer)
+        await judge_all(_each(sampled), job, judge, emit, observer, ledger, stop)
 
 
 async def _run_side_by_side(
-    prompts: Sequence[Prompt], job: Job, emit: Emit, observer: Observer
+    prompts: Sequence[Prompt],
+    job: Job,
+    emit: Emit,
+    observer: Observer,
+    ledger: Ledger | None,
+    stop: asyncio.Event | None,
 ) -> None:
     async with both_engines(job, observer) as (policy, judge), asyncio.TaskGroup() as tasks:
-        ready: asyncio.Queue[Sampled] = asyncio.Queue()
-        tasks.create_task(sample_all(prompts, job, policy, ready.put_nowait, observer))
-        await judge_all(_taken(ready, len(prompts)), job, judge, emit, observer)
+        ready: asyncio.Queue[Sampled | None] = asyncio.Queue()
+
+        async def sample() -> None:
+            await sample_all(prompts, job, policy, ready.put_nowait, observer, ledger, stop)
+            ready.put_nowait(None)
+
+        tasks.create_task(sample())
+        await judge_all(_taken(ready), job, judge, emit, observer, ledger, stop)
 
 
 async def sample_all(
@@ -96,9 +141,12 @@ async def sample_all(
     backend: Backend,
     emit: Callable[[Sampled], None],
     observer: Observer,
+    ledger: Ledger | None = None,
+    stop: asyncio.Event | None = None,
 ) -> None:
     """Sample for every prompt, with about two batches of requests under way."""
-    sampler = job.policy.sampler(backend, job.n, job.seed)
+    bare = job.policy.sampler(backend, job.n, job.seed)
+    sampler = bare if ledger is None else LedgeredSampler(bare, ledger)
     room = asyncio.Semaphore(max(1, 2 * backend.capacity // job.n))
 
     async def sample(position: int, prompt: Prompt) -> None:
@@ -110,10 +158,12 @@ async def sample_all(
     async with asyncio.TaskGroup() as tasks:
         for position, prompt in enumerate(prompts):
             await room.acquire()
+            if stop is not None and stop.is_set():
+                break
             tasks.create_task(sample(position, prompt))
 
 
-async def _sample(sampler: Sampler, position: int, prompt: Prompt) -> Sampled:
+async def _sample(sampler: Sampler | LedgeredSampler, position: int, prompt: Prompt) -> Sampled:
     if prompt.given:
         return Sampled(position, prompt, prompt.given)
     try:
@@ -123,7 +173,13 @@ async def _sample(sampler: Sampler, position: int, prompt: Prompt) -> Sampled:
 
 
 async def judge_all(
-    sampled: AsyncIterable[Sampled], job: Job, backend: Backend, emit: Emit, observer: Observer
+    sampled: AsyncIterable[Sampled],
+    job: Job,
+    backend: Backend,
+    emit: Emit,
+    observer: Observer,
+    ledger: Ledger | None = None,
+    stop: asyncio.Event | None = None,
 ) -> None:
     """Play a tournament for every prompt as it comes, with about two batches of calls under way."""
     playing: dict[int, Seating] = {}
@@ -146,21 +202,27 @@ async def judge_all(
     def over(entry: Entry) -> None:
         finish(entry.position, result_of(playing.pop(entry.position), job.provenance))
 
-    judge = job.judge.judge(backend)
+    bare = job.judge.judge(backend)
+    judge = bare if ledger is None else LedgeredJudge(bare, ledger)
     calls = 2 * backend.capacity
-    await play_all(entries(), judge, calls=calls, heard=observer.heard, over=over)
+    await play_all(entries(), judge, calls=calls, heard=observer.heard, over=over, stop=stop)
 
 
 @asynccontextmanager
 async def engine(
     role: str, model: str, engine_args: Mapping[str, Any], observer: Observer
 ) -> AsyncIterator[Backend]:
-    """A running vLLM engine for one model."""
+    """A running vLLM engine for one model; when it dies it is started again, once."""
     from bon.generation import vllm
 
-    observer.loading(role, model)
-    async with vllm.load(model, engine_args) as backend:
-        observer.loaded(role)
+    @asynccontextmanager
+    async def start() -> AsyncIterator[Backend]:
+        observer.loading(role, model)
+        async with vllm.load(model, engine_args) as backend:
+            observer.loaded(role)
+            yield backend
+
+    async with revived(start) as backend:
         yield backend
 
 
@@ -190,9 +252,9 @@ async def _each(sampled: Iterable[Sampled]) -> AsyncIterator[Sampled]:
         yield one
 
 
-async def _taken(queue: asyncio.Queue[Sampled], count: int) -> AsyncIterator[Sampled]:
-    for _ in range(count):
-        yield await queue.get()
+async def _taken(queue: asyncio.Queue[Sampled | None]) -> AsyncIterator[Sampled]:
+    while (one := await queue.get()) is not None:
+        yield one
 
 
 @asynccontextmanager

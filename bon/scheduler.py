@@ -2,7 +2,13 @@
 
 No tournament waits for another and no match for a round: a call goes out as soon as its strategy asks
 for it, and the back end batches whatever is there. New tournaments are admitted, in input order, while
-those that run do not fill the judge's batch. Order of arrival changes when things happen, never what.
+those that run do not fill the judge's batch, so what is in memory does not grow with the input.
+
+Who goes first, where the back end has a choice: while prompts wait for admission, earlier prompts, as
+each that ends makes room; after the last has been admitted, those with the most stages before them, as
+the longest chain of calls is what the end then waits for. Calls that a strategy asks for at once go out
+with those next to each other that share their first candidate, and with it a cached prefix.
+Order of submission and arrival change when things happen, never what.
 """
 
 from __future__ import annotations
@@ -34,73 +40,99 @@ async def play_all(
     calls: int,
     heard: Callable[[Verdict], None],
     over: Callable[[Entry], None],
+    stop: asyncio.Event | None = None,
 ) -> None:
     """Play every tournament to its end, with about `calls` judge calls under way.
 
-    `heard` is told every verdict as it comes, `over` every tournament as it ends. An `EngineError` of
-    the judge ends all of it.
+    `heard` is told every verdict as it comes, `over` every tournament as it ends. Once `stop` is set no
+    more are admitted; those that run go on. An `EngineError` of the judge ends all of it.
     """
-    load = _Load(calls)
+    pool = _Pool(judge, calls, heard, over)
     async with asyncio.TaskGroup() as tournaments:
         async for entry in entries:
             # before the wait: what never began would complain of it when the run is cancelled
             step = entry.tournament.start()
-            await load.room()
-            tournaments.create_task(_play(entry, step, judge, load, heard, over))
+            await pool.room()
+            if stop is not None and stop.is_set():
+                break
+            tournaments.create_task(pool.play(entry, step))
             await asyncio.sleep(0)  # let it ask, so that the next look at the load sees its calls
+        pool.all_admitted = True
 
 
-async def _play(
-    entry: Entry,
-    first_step: Step,
-    judge: Judge,
-    load: _Load,
-    heard: Callable[[Verdict], None],
-    over: Callable[[Entry], None],
-) -> None:
-    running: dict[Ask, asyncio.Task[None]] = {}
+class _Pool:
+    """The calls of all tournaments: how many are under way, and which matter most."""
 
-    async def call(ask: Ask) -> None:
-        verdict = await judge.compare(
-            entry.query,
-            entry.texts[ask.first],
-            entry.texts[ask.second],
-            repeat=ask.repeat,
-            attempt=ask.attempt,
-            priority=entry.position,
-        )
-        heard(verdict)
-        running.pop(ask, None)  # gone where it was dropped, but ended before it could be cancelled
-        submit(entry.tournament.answer(ask, verdict))
-
-    def submit(step: Step) -> None:
-        for ask in step.dropped:
-            running.pop(ask).cancel()
-        load.add(len(step.asked))
-        for ask in step.asked:
-            running[ask] = task = group.create_task(call(ask))
-            task.add_done_callback(lambda _: load.add(-1))
-
-    async with asyncio.TaskGroup() as group:
-        submit(first_step)
-    over(entry)
-
-
-class _Load:
-    """How many judge calls are under way, and whether there is room for another tournament's."""
-
-    def __init__(self, limit: int) -> None:
-        self._calls = 0
+    def __init__(
+        self,
+        judge: Judge,
+        limit: int,
+        heard: Callable[[Verdict], None],
+        over: Callable[[Entry], None],
+    ) -> None:
+        self.all_admitted = False
+        self._judge = judge
+        self._heard = heard
+        self._over = over
         self._limit = limit
+        self._calls = 0
         self._room = asyncio.Event()
         self._room.set()
+        self._depths: dict[int, int] = {}
 
-    def add(self, calls: int) -> None:
+    async def room(self) -> None:
+        """Wait until the calls under way leave room for another tournament's."""
+        await self._room.wait()
+
+    async def play(self, entry: Entry, first_step: Step) -> None:
+        """Play one tournament to its end."""
+        running: dict[Ask, asyncio.Task[None]] = {}
+        depth = 0
+
+        async def call(ask: Ask, stage: int) -> None:
+            nonlocal depth
+            verdict = await self._judge.compare(
+                entry.query,
+                entry.texts[ask.first],
+                entry.texts[ask.second],
+                repeat=ask.repeat,
+                attempt=ask.attempt,
+                priority=self._priority(entry, stage),
+            )
+            self._heard(verdict)
+            # gone where it was dropped, but ended before it could be cancelled
+            running.pop(ask, None)
+            depth = max(depth, stage)
+            submit(entry.tournament.answer(ask, verdict), stage + 1)
+
+        def submit(step: Step, stage: int) -> None:
+            for ask in step.dropped:
+                running.pop(ask).cancel()
+            self._add(len(step.asked))
+            for ask in sorted(step.asked) if len(step.asked) > 1 else step.asked:
+                running[ask] = task = group.create_task(call(ask, stage))
+                task.add_done_callback(self._ended)
+
+        async with asyncio.TaskGroup() as group:
+            submit(first_step, 1)
+        n = len(entry.texts)
+        self._depths[n] = max(depth, self._depths.get(n, 0))
+        self._over(entry)
+
+    def _priority(self, entry: Entry, stage: int) -> int:
+        """A lower number goes first; what is urgent at the end comes before all that went out earlier."""
+        if not self.all_admitted:
+            return entry.position
+        n = len(entry.texts)
+        expected = self._depths.get(n) or (n - 1).bit_length()
+        return -max(1, expected - stage + 1)
+
+    def _add(self, calls: int) -> None:
         self._calls += calls
         if self._calls < self._limit:
             self._room.set()
         else:
             self._room.clear()
 
-    async def room(self) -> None:
-        await self._room.wait()
+    def _ended(self, _: asyncio.Task[None]) -> None:
+        self._add(-1)

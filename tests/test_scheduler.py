@@ -74,6 +74,7 @@ def play(
     calls: int = 100,
     heard: Callable[[Verdict], None] = lambda verdict: None,
     over: Callable[[Entry], None] = lambda entry: None,
+    stop: asyncio.Event | None = None,
 ) -> None:
     async def each() -> AsyncIterator[Entry]:
         for one in these:
@@ -82,7 +83,7 @@ def play(
     async def run() -> None:
         # nothing here waits for a clock: a test that needs this long hangs
         async with asyncio.timeout(20), bare_errors():
-            await play_all(each(), judge, calls=calls, heard=heard, over=over)
+            await play_all(each(), judge, calls=calls, heard=heard, over=over, stop=stop)
 
     asyncio.run(run())
 
@@ -134,10 +135,40 @@ def test_one_candidate_costs_no_call_and_no_prompts_are_no_error() -> None:
     assert judge.calls == []
 
 
-def test_earlier_prompts_have_priority() -> None:
+def test_earlier_prompts_have_priority_while_others_wait() -> None:
     judge = TextJudge(lower_seat)
-    play([entry(3), entry(7)], judge)
-    assert judge.priorities == {("query 3", 3), ("query 7", 7)}
+    play([entry(3), entry(7), entry(9)], judge, calls=1)
+    assert {(q, p) for q, p in judge.priorities if p >= 0} == {("query 3", 3), ("query 7", 7)}
+
+
+def test_when_nobody_waits_those_with_most_stages_ahead_have_priority() -> None:
+    judge = TextJudge(lower_seat)
+    play([entry(0, 8), entry(1, 2)], judge)
+    assert judge.priorities == {("query 0", 0), ("query 0", -2), ("query 0", -1), ("query 1", -1)}
+
+
+def test_calls_asked_for_at_once_go_out_by_their_first_candidate() -> None:
+    judge = TextJudge(lower_seat)
+    play([entry(0, 5, "round-robin:rule=both")], judge)
+    assert judge.calls == sorted(judge.calls)
+    assert len(judge.calls) == 20
+
+
+def test_once_stopped_no_more_are_admitted_and_those_that_run_end() -> None:
+    stop, ended = asyncio.Event(), set[str]()
+
+    async def stops(query: str, *call: int) -> Verdict:
+        stop.set()
+        return await lower_seat(query, *call)
+
+    def over(one: Entry) -> None:
+        assert one.tournament.done
+        ended.add(one.query)
+
+    judge = TextJudge(stops)
+    play([entry(i) for i in range(99)], judge, calls=6, over=over, stop=stop)
+    assert ended == {query for query, *_ in judge.calls}
+    assert 1 <= len(ended) < 5
 
 
 # --- how much at once -----------------------------------------------------------------------------------
