@@ -166,7 +166,7 @@ def test_once_stopped_no_more_are_admitted_and_those_that_run_end() -> None:
         ended.add(one.query)
 
     judge = TextJudge(stops)
-    play([entry(i) for i in range(99)], judge, calls=6, over=over, stop=stop)
+    play((entry(i) for i in range(99)), judge, calls=6, over=over, stop=stop)
     assert ended == {query for query, *_ in judge.calls}
     assert 1 <= len(ended) < 5
 
