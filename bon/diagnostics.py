@@ -465,15 +465,21 @@ def _rate(
         agreement = {name: _is_best(r[t], winner) for name, r in ratings.items()}
         elo = {seat[s.candidate]: s.elo for s in result.ranking if s.elo is not None}
         if len(elo) == len(seat) > 1:
-            agreement["Elo"] = _is_best(np.array([elo[i] for i in range(len(seat))]), winner)
+            rating = np.array([elo[i] for i in range(len(seat))])
+            agreement["Elo"] = _is_best(rating, winner, ELO_NOISE)
         others = np.delete(fit.strength[t, : len(seat)], winner)
         margin = float(fit.strength[t, winner] - others.max()) if len(others) else None
         yield agreement if t in heard else {}, margin, float(best[t, winner])
 
 
-def _is_best(rating: npt.NDArray[np.float64], winner: int) -> bool:
+ELO_NOISE = 0.5
+"""Averaged over so many orders and no more, Elo tells candidates no closer than this apart."""
+
+
+def _is_best(rating: npt.NDArray[np.float64], winner: int, slack: float = 1e-9) -> bool:
+    """Whether nobody is rated above the winner; several may share the top."""
     told = rating[~np.isnan(rating)]
-    return not len(told) or bool(rating[winner] >= told.max() - 1e-9)
+    return not len(told) or bool(rating[winner] >= told.max() - slack)
 
 
 def _accuracy(truths: Sequence[Truth]) -> Accuracy | None:

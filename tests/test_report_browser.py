@@ -207,6 +207,16 @@ def test_64_candidates_have_a_cross_table_of_all_pairs(opened: Browser) -> None:
     assert opened.js("document.querySelectorAll('[data-pair]').length") == 64 * 63
 
 
+def test_few_candidates_have_a_comparison_graph_of_all_pairs_too(opened: Browser) -> None:
+    opened.read(2)
+    assert opened.js("document.querySelectorAll('.graph .arrow').length") == 10
+    assert opened.js("document.querySelectorAll('.graph .node').length") == 5
+    opened.js(
+        "document.querySelector('.graph .arrow').dispatchEvent(new MouseEvent('click', {bubbles: true}))"
+    )
+    opened.wait("document.getElementById('match').open")
+
+
 @pytest.mark.parametrize("place", [0, 2])
 def test_a_match_shows_both_candidates_and_the_reasoning_in_both_orders(
     opened: Browser, place: int

@@ -27,7 +27,7 @@ from bon.shape import Node, bracket, by_rank
 from bon.types import BonError, Result
 from bon.untrusted import last_line, one_line
 
-SCRIPTS = ("dom", "data", "list", "bracket", "crosstable", "match", "prompt", "main")
+SCRIPTS = ("dom", "data", "list", "bracket", "crosstable", "graph", "match", "prompt", "main")
 """The page's script, in the order in which its parts need each other."""
 
 BLOCK = 1 << 18

@@ -4,8 +4,7 @@ const $ = (id) => document.getElementById(id);
 
 /** An element: h("div", {class: "x", onclick: f}, "text", child, ...). Null children are left out. */
 function h(tag, attributes, ...children) {
-  const svg = SVG_TAGS.has(tag);
-  const element = svg
+  const element = SVG_TAGS.has(tag)
     ? document.createElementNS("http://www.w3.org/2000/svg", tag)
     : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes || {})) {
@@ -19,7 +18,7 @@ function h(tag, attributes, ...children) {
   }
   return element;
 }
-const SVG_TAGS = new Set(["svg", "path", "line", "circle"]);
+const SVG_TAGS = new Set(["svg", "g", "path", "line", "circle", "text", "title"]);
 
 /** Text of a model: its own direction, its own line breaks. */
 const quoted = (text, attributes) =>

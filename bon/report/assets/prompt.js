@@ -32,7 +32,9 @@ function drawPrompt(result, row) {
         "section",
         {},
         h("h2", {}, result.page.bracket ? "Bracket" : "Cross table", h("small", { class: "hint" }, "choose a match to read it")),
-        result.page.bracket ? drawBracket(result, openPair) : drawCrossTable(result, openPair),
+        result.page.bracket
+          ? drawBracket(result, openPair)
+          : h("div", { class: "tables" }, drawCrossTable(result, openPair), drawGraph(result, openPair)),
       ),
     result.page.circles.length > 0 &&
       h(
