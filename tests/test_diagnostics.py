@@ -17,10 +17,10 @@ from bon.diagnostics import (
     as_json,
     diagnose,
     diagnose_each,
-    findings,
     share,
     summarise,
 )
+from bon.findings import findings
 from bon.strategies.knockout import knockout
 from bon.strategies.round_robin import round_robin
 from bon.types import Candidate, Outcome, Result, Verdict, VoidReason
@@ -287,3 +287,16 @@ def test_candidates_cut_off_are_mentioned() -> None:
 
 def test_a_few_observations_are_not_worth_a_sentence() -> None:
     assert words(play(double_knockout, 3, judge=always(Outcome.FIRST), answer=None)) == ""
+
+
+def test_circles_among_most_triples_are_called_contradictions() -> None:
+    def circular(ask: Ask) -> Verdict:
+        return Verdict(Outcome.FIRST if (ask.first - ask.second) % 7 < 4 else Outcome.SECOND)
+
+    assert "of triples go round in a circle" in words(play(round_robin, 7, judge=circular))
+
+
+def test_a_prompt_that_failed_is_said_first() -> None:
+    result = play(answer=None)
+    failed = replace(result, winner=None, ranking=(), matches=(), comparisons=(), error="no engine")
+    assert words(failed, result).startswith("1 of 2 prompts have no winner")

@@ -20,7 +20,8 @@ from typing import IO, Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from bon.diagnostics import Diagnosis, diagnose_each, findings, summarise
+from bon.diagnostics import Diagnosis, diagnose_each, summarise
+from bon.findings import findings
 from bon.report.charts import Lengths, histogram
 from bon.schema import result_to_json
 from bon.shape import Node, bracket, by_rank

@@ -11,7 +11,8 @@ from rich.cells import set_cell_size
 from rich.table import Table
 from rich.text import Text
 
-from bon.diagnostics import Diagnosis, diagnose, diagnose_each, findings, summarise
+from bon.diagnostics import Diagnosis, diagnose, diagnose_each, summarise
+from bon.findings import findings
 from bon.shape import Node, Tally, bracket, by_rank, cross_table
 from bon.types import BonError, Decision, Result
 from bon.untrusted import last_line, one_line, printable
