@@ -33,7 +33,7 @@ def measure(world: World, *texts: str, jobs: int = 1) -> dict[str, Columns]:
 
 def row(world: World, text: str, baseline: str | None = None) -> Row:
     texts = [text, *([baseline] if baseline else [])]
-    return rows(world, measure(world, *texts), baseline)[0]
+    return rows(world.limit, measure(world, *texts), baseline)[0]
 
 
 # --- what is counted --------------------------------------------------------------------------------
@@ -416,7 +416,7 @@ def test_the_limit_is_at_the_error_that_is_stated_or_else_found() -> None:
 def test_nothing_on_the_frontier_is_beaten() -> None:
     world = Simulated(n=8, size=100)
     texts = ["random", "knockout", "knockout:rule=votes:3", "pivot", "swiss"]
-    found = rows(world, measure(world, *texts), None)
+    found = rows(world.limit, measure(world, *texts), None)
     edge = frontier(found)
     for a in found:
         beaten = any(b.comparisons <= a.comparisons and b.accuracy > a.accuracy for b in found)
@@ -426,9 +426,9 @@ def test_nothing_on_the_frontier_is_beaten() -> None:
 
 def test_a_picture_is_drawn_also_where_nothing_was_asked(tmp_path: Path) -> None:
     world = Simulated(n=4, size=10)
-    found = rows(world, measure(world, "random", "knockout"), None)
+    found = rows(world.limit, measure(world, "random", "knockout"), None)
     for name, some in (("picture.png", found), ("bare.svg", found[:1])):
-        draw(some, world, "title", str(tmp_path / name))
+        draw(some, world.limit, "title", str(tmp_path / name))
         assert (tmp_path / name).stat().st_size > 1000
 
 

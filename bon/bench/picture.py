@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bon.bench.played import World
-from bon.bench.report import Row
+from bon.bench.report import Limit, Row
 from bon.types import BonError
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def check_ending(path: str) -> None:
         raise BonError(f"cannot draw {path}: end its name in {', '.join(ENDINGS)}")
 
 
-def draw(found: Sequence[Row], world: World, title: str, path: str) -> None:
+def draw(found: Sequence[Row], limit: Limit, title: str, path: str) -> None:
     """Write the picture in the format that the path's ending names; its points are numbered by cost."""
     from matplotlib.figure import Figure
 
@@ -52,7 +51,7 @@ def draw(found: Sequence[Row], world: World, title: str, path: str) -> None:
         )
     if paid:
         _draw_paid(axes, paid)
-        _draw_limit(axes, world)
+        _draw_limit(axes, limit)
         axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(0, -0.12), frameon=False, ncols=3)
     axes.set_xlabel("comparisons a prompt", loc="right", fontsize=9)
     axes.set_ylabel("share right", fontsize=9)
@@ -97,9 +96,9 @@ def _draw_paid(axes: Axes, paid: Sequence[Row]) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _draw_limit(axes: Axes, world: World) -> None:
+def _draw_limit(axes: Axes, limit: Limit) -> None:
     """The limit where the picture already reaches: at very small errors it goes on for ever."""
-    points = [(world.limit(e / 500), 1.0 - e / 500) for e in range(1, 250)]
+    points = [(limit(e / 500), 1.0 - e / 500) for e in range(1, 250)]
     low, high = axes.get_xlim()
     bottom = axes.get_ylim()[0]
     shown = [(x, y) for x, y in points if x is not None and low <= x <= high and y > bottom]

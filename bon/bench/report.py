@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bon.accuracy import interval
-from bon.bench.played import World
 from bon.bench.runner import Column, Columns
 from bon.catalog import parse_notation
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+
+Limit = Callable[[float], float | None]
+"""Comparisons that any strategy needs to err this rarely, where that is known."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +62,16 @@ class Row:
         }
 
 
-def rows(world: World, played: Mapping[str, Columns], baseline: str | None) -> list[Row]:
+def rows(limit: Limit, played: Mapping[str, Columns], baseline: str | None) -> list[Row]:
     """A row a strategy, in the order given."""
     return [
-        _row(world, text, columns, baseline, played[baseline]["right"] if baseline else None)
+        _row(limit, text, columns, baseline, played[baseline]["right"] if baseline else None)
         for text, columns in played.items()
     ]
 
 
 def _row(
-    world: World, text: str, columns: Columns, baseline: str | None, other: Column | None
+    limit: Limit, text: str, columns: Columns, baseline: str | None, other: Column | None
 ) -> Row:
     right = interval(columns["right"])
     mean = {name: float(column.mean()) for name, column in columns.items()}
@@ -77,7 +80,7 @@ def _row(
     error = _stated_error(text)
     if error is None:
         error = 1.0 - right.mean
-    bound = world.limit(error)
+    bound = limit(error)
     row = Row(
         strategy=text,
         prompts=len(columns["right"]),

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bon.cli.options import job_from, judge_options, load_prompts, policy_options
+
 if TYPE_CHECKING:
     from bon.bench.played import World
-    from bon.bench.report import Row
+    from bon.bench.report import Limit, Row
+    from bon.types import Prompt
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -28,6 +31,17 @@ SINGLE = (
 )
 """What is played where no strategy is named; `adaptive` where it is installed."""
 REPEATED = ("knockout:rule=votes:3", "knockout:rule=escalate", "knockout:rule=sequential:0.05")
+LIVE = (
+    "random",
+    "majority",
+    "knockout",
+    "teams",
+    "swiss:rounds=6",
+    "pivot",
+    "adaptive",
+    "round-robin:rule=both",
+    "oracle",
+)
 ONCE = ("random", "knockout", "hybrid", "swiss", "sequential-halving", "round-robin")
 """Those in which no two meet twice."""
 ORDERS = ("knockout:rule=both", "round-robin:rule=both")
@@ -47,7 +61,6 @@ def _shared(*defaults: str) -> Decorator:
             metavar="NAME:KEY=VALUE,...",
             help="Give the paired difference of every strategy to this one.",
         ),
-        click.option("--seed", type=int, default=0, show_default=True, help="Of all draws."),
         click.option("--json", "as_json", is_flag=True, help="A JSON list of objects on stdout."),
         click.option(
             "--plot", metavar="FILE", help="Draw accuracy against cost (.png, .svg or .pdf)."
@@ -63,6 +76,7 @@ def _shared(*defaults: str) -> Decorator:
     return decorate
 
 
+_seed = click.option("--seed", type=int, default=0, show_default=True, help="Of all draws.")
 _jobs = click.option(
     "--jobs",
     type=click.IntRange(min=1),
@@ -123,6 +137,7 @@ def command() -> None:
     show_default=True,
     help="Share of a pair's error that all its repeats have in common.",
 )
+@_seed
 @_jobs
 @_shared(*SINGLE, *REPEATED)
 def simulated(
@@ -165,6 +180,7 @@ def simulated(
     is_flag=True,
     help="Decide on one order of each pair, and let the other orders say who was best.",
 )
+@_seed
 @_jobs
 @_shared(*SINGLE, *ORDERS)
 def recorded(
@@ -197,6 +213,61 @@ def recorded(
     _measure(world, texts, jobs, title, "right" if labels else "agreement", **report)
 
 
+@command.command()
+@click.option(
+    "-f",
+    "--file",
+    "path",
+    metavar="JSONL",
+    help="Prompts with `answer`, or `candidates` with `correct`.",
+)
+@click.option(
+    "--problems",
+    "count",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="How many.",
+)
+@policy_options
+@judge_options
+@_shared(*LIVE)
+def live(path: str | None, count: int, strategies: Sequence[str], **settings: Any) -> None:
+    """Real candidates and a real judge, on vLLM; bundled models and problems unless told otherwise.
+
+    Candidates are sampled once and every strategy plays on them, all in one pool. A verdict that two
+    strategies ask for is made once and counts for both. Without -f, the problems are the bundled ones.
+    """
+    import asyncio
+
+    from bon.bench.live import no_limit, play_live, with_truth
+    from bon.bench.report import rows
+    from bon.catalog import parse_strategy
+    from bon.cli.progress import Watcher
+
+    report = {key: settings.pop(key) for key in ("as_json", "plot")}
+    baseline, quiet = settings.pop("baseline"), settings.pop("quiet")
+    _ready_to_draw(report["plot"])
+    texts = _asked(strategies or _defaults(*LIVE), baseline)
+    entrants = {text: parse_strategy(text) for text in texts}
+    job = job_from(settings)
+    prompts = _problems(path, count)
+    with Watcher(len(prompts), tournaments=len(prompts) * len(texts), quiet=quiet) as watcher:
+        played = asyncio.run(play_live(with_truth(prompts), entrants, job, watcher))
+    title = (
+        f"live, {len(prompts):,} prompts, n={job.n}, {job.policy.model} judged by {job.judge.model}"
+    )
+    _show(rows(no_limit, played, baseline), no_limit, title, "right", **report)
+
+
+def _problems(path: str | None, count: int) -> list[Prompt]:
+    if path is None:
+        from bon.demo import problems
+
+        return problems(count)
+    return load_prompts(None, path)[0][:count]
+
+
 def _defaults(*texts: str) -> list[str]:
     from bon.catalog import known_strategies, parse_notation
 
@@ -219,10 +290,15 @@ def _measure(
     from bon.bench.runner import run
 
     _ready_to_draw(plot)
-    asked = list(dict.fromkeys([*texts, *([baseline] if baseline else [])]))
+    asked = _asked(texts, baseline)
     with _Progress(asked, world.size, quiet) as progress:
         played = run(world, asked, jobs, progress.told)
-    _show(rows(world, played, baseline), world, title, about, as_json=as_json, plot=plot)
+    found = rows(world.limit, played, baseline)
+    _show(found, world.limit, title, about, as_json=as_json, plot=plot)
+
+
+def _asked(texts: Sequence[str], baseline: str | None) -> list[str]:
+    return list(dict.fromkeys([*texts, *([baseline] if baseline else [])]))
 
 
 def _ready_to_draw(plot: str | None) -> None:
@@ -235,12 +311,12 @@ def _ready_to_draw(plot: str | None) -> None:
 
 
 def _show(
-    found: Sequence[Row], world: World, title: str, about: str, *, as_json: bool, plot: str | None
+    found: Sequence[Row], limit: Limit, title: str, about: str, *, as_json: bool, plot: str | None
 ) -> None:
     if plot is not None:
         from bon.bench.picture import draw
 
-        draw(found, world, title, plot)
+        draw(found, limit, title, plot)
     if as_json:
         import orjson
 

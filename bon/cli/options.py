@@ -101,6 +101,15 @@ policy_options = _stack(
     ),
 )
 
+strategy_option = click.option(
+    "--strategy",
+    "strategy_text",
+    default="knockout",
+    show_default=True,
+    metavar="NAME:KEY=VALUE,...",
+    help="Tournament, such as knockout:rule=votes:3 or round-robin:rule=both.",
+)
+
 judge_options = _stack(
     click.option(
         "--judge",
@@ -108,14 +117,6 @@ judge_options = _stack(
         default="tiny-rrm",
         show_default=True,
         help="Reward reasoning model that compares: bundled name, folder, or Hugging Face name.",
-    ),
-    click.option(
-        "--strategy",
-        "strategy_text",
-        default="knockout",
-        show_default=True,
-        metavar="NAME:KEY=VALUE,...",
-        help="Tournament, such as knockout:rule=votes:3 or round-robin:rule=both.",
     ),
     click.option(
         "--group-by",
@@ -199,15 +200,17 @@ def job_from(settings: dict[str, Any]) -> Job:
     group_by = settings.get("group_by", "exact")
     if group_by not in ANSWERS:
         raise BonError(f"unknown grouping {group_by!r}; known: {', '.join(ANSWERS)}")
-    policy = Policy(
-        settings["policy_model"],
-        settings["temperature"],
-        settings["top_p"],
-        settings["max_tokens"],
-        settings["system"],
-        settings["policy_engine_args"],
-    )
-    resolve_model(policy.model)
+    policy = Policy("given")  # by whoever made the candidates
+    if "policy_model" in settings:
+        policy = Policy(
+            settings["policy_model"],
+            settings["temperature"],
+            settings["top_p"],
+            settings["max_tokens"],
+            settings["system"],
+            settings["policy_engine_args"],
+        )
+        resolve_model(policy.model)
     if "judge_model" not in settings:
         return Job(policy, n=settings["n"], seed=settings["seed"])
     judge = JudgeModel(
@@ -226,8 +229,8 @@ def job_from(settings: dict[str, Any]) -> Job:
     return Job(
         policy,
         judge,
-        parse_strategy(settings["strategy_text"]),
-        settings["n"],
+        parse_strategy(settings.get("strategy_text", "knockout")),
+        settings.get("n", 1),
         group_by,
         settings["seed"],
         settings["share_device"],

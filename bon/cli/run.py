@@ -17,6 +17,7 @@ from bon.cli.options import (
     load_prompts,
     policy_options,
     prompt_options,
+    strategy_option,
     writable,
 )
 from bon.types import BonError, Result
@@ -24,9 +25,15 @@ from bon.types import BonError, Result
 
 @click.command()
 @prompt_options
-@click.option("-o", "--output", metavar="JSONL", help="Where results go, in input order.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Where results go, in input order; its ending names the format (.jsonl, .parquet, ...).",
+)
 @policy_options
 @judge_options
+@strategy_option
 @click.option("--graph", "graph_dir", metavar="DIR", help="Write one comparison graph a prompt.")
 @click.option(
     "--graph-format",
@@ -36,22 +43,16 @@ from bon.types import BonError, Result
     help="Format of --graph.",
 )
 @click.option("--json", "as_json", is_flag=True, help="JSON alone on stdout, also on a terminal.")
+@ledger_options
 @click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
-def command(
-    prompt: str | None,
-    path: str | None,
-    output: str | None,
-    graph_dir: str | None,
-    graph_format: str,
-    as_json: bool,
-    quiet: bool,
-    **settings: Any,
-) -> None:
+@click.pass_context
+def command(context: click.Context, /, **settings: Any) -> None:
     """Sample N candidates for each PROMPT, play a tournament, give the winner and how it came about.
 
     \b
     bon run "State the final answer to the following arithmetic problem: 4 + 13 - 8 ="
     bon run -f prompts.jsonl -o results.jsonl -n 16 --strategy knockout:rule=votes:3 --graph graphs/
+    bon run -o results.jsonl --resume
 
     Exit codes: 0 done, 1 the run could not go on, 2 usage, 3 some prompts failed and the rest is
     written, 130 interrupted.

@@ -1,0 +1,133 @@
+"""The live world: real candidates, a real judge, and an answer that says who is right."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
+
+import numpy as np
+
+from bon.accuracy import is_right
+from bon.api import Observer, Sampled, bare_errors, both_engines, engine, judge_all, sample_all
+from bon.bench.played import Played, played
+from bon.bench.runner import Columns
+from bon.catalog import Entrant
+from bon.generation import Backend, Reply, Request
+from bon.job import Job
+from bon.types import BonError, Prompt, Result
+
+
+def no_limit(error: float) -> None:
+    """Nobody knows the limit of a real judge."""
+
+
+def with_truth(prompts: Sequence[Prompt]) -> Sequence[Prompt]:
+    """The prompts; raises `BonError` where one does not say what is right."""
+    if not prompts:
+        raise BonError("there is no prompt to measure on")
+    for prompt in prompts:
+        told = prompt.given and all(c.correct is not None for c in prompt.given)
+        if prompt.answer is None and not told:
+            raise BonError(
+                f"prompt {prompt.id} does not say what is right: give it `answer`, or each of its"
+                " `candidates` `correct`"
+            )
+    return prompts
+
+
+async def play_live(
+    prompts: Sequence[Prompt], entrants: Mapping[str, Entrant], job: Job, observer: Observer
+) -> dict[str, Columns]:
+    """Sample once, then play every strategy on the same candidates, all in one pool.
+
+    Raises as `bon.api.run` does.
+    """
+    results: dict[str, dict[int, Result]] = {text: {} for text in entrants}
+    sampled: list[Sampled] = []
+    async with bare_errors(), AsyncExitStack() as engines:
+        if all(prompt.given for prompt in prompts):
+            sampled = [Sampled(i, prompt, prompt.given) for i, prompt in enumerate(prompts)]
+            judge = await engines.enter_async_context(_judge(job, observer))
+        elif job.share_device or job.one_engine:
+            policy, judge = await engines.enter_async_context(both_engines(job, observer))
+            await sample_all(prompts, job, policy, sampled.append, observer)
+        else:
+            async with engine(
+                "policy", job.policy.model, job.policy.engine_args, observer
+            ) as policy:
+                await sample_all(prompts, job, policy, sampled.append, observer)
+            judge = await engines.enter_async_context(_judge(job, observer))
+        shared = Shared(judge)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for text, entrant in entrants.items():
+                    entry, keep = replace(job, strategy=entrant), results[text].__setitem__
+                    tasks.create_task(judge_all(_each(sampled), entry, shared, keep, observer))
+        finally:
+            await shared.close()
+    return {
+        text: columns([found[i] for i in range(len(prompts))]) for text, found in results.items()
+    }
+
+
+def columns(results: Sequence[Result]) -> Columns:
+    """What was played, one number a prompt and field."""
+    table = np.array([_played(result) for result in results], dtype=np.float64)
+    return dict(zip(Played._fields, table.T, strict=True))
+
+
+def _played(result: Result) -> Played:
+    right = [
+        is_right(c.text, result.prompt.answer or "") if c.correct is None else c.correct
+        for c in result.candidates
+    ]
+    chosen = result.winner is not None and right[result.winner]
+    stages = max((c.stage for c in result.comparisons), default=0)
+    return played(result.comparisons, stages, float(chosen), float(any(right)) - float(chosen))
+
+
+def _judge(job: Job, observer: Observer) -> AbstractAsyncContextManager[Backend]:
+    return engine("judge", job.judge.model, job.judge.engine_args, observer)
+
+
+async def _each(sampled: Sequence[Sampled]) -> AsyncIterator[Sampled]:
+    for one in sampled:
+        yield one
+
+
+class Shared:
+    """A back end that works on each request once, however many strategies make it.
+
+    A draw is a function of its request, seed included, so sharing changes no verdict. A request that
+    its strategy dropped is finished all the same: another may want it.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._replies: dict[Hashable, asyncio.Task[Reply]] = {}
+
+    @property
+    def identity(self) -> str:
+        return self._backend.identity
+
+    @property
+    def capacity(self) -> int:
+        return self._backend.capacity
+
+    async def generate(self, request: Request) -> Reply:
+        resumed = request.resume and (request.resume.text, request.resume.token_ids)
+        key = (request.chat, request.sampling, resumed, request.close)
+        if key not in self._replies:
+            self._replies[key] = asyncio.create_task(self._generate(request))
+        return await asyncio.shield(self._replies[key])
+
+    async def close(self) -> None:
+        """Abandon what nobody waits for any more."""
+        for task in self._replies.values():
+            task.cancel()
+        await asyncio.gather(*self._replies.values(), return_exceptions=True)
+
+    async def _generate(self, request: Request) -> Reply:
+        return await self._backend.generate(request)
