@@ -28,9 +28,9 @@ IntArray = npt.NDArray[np.intp]
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
-CELLS_AT_ONCE = 1 << 16
-"""Cells of the (tournaments, n, n) tables worked on together: half a megabyte an array, so that
-the handful of arrays a method touches stays in cache."""
+CELLS_AT_ONCE = 1 << 17
+"""Cells of the (tournaments, n, n) tables worked on together: a megabyte an array, so that the
+handful of arrays a method touches stays near, and enough to hide the cost of NumPy's calls."""
 
 
 class NotConverged(RuntimeError):

@@ -18,6 +18,16 @@ import numpy as np
 
 from bon.rating.games import BoolArray, FloatArray, Games, IntArray, tally
 
+TOLERANCE = 3e-5
+"""Newton stops after a step this short (log odds): the error left is of the order of its square."""
+
+FULL_STEP = 0.8
+"""Steps up to this length are taken whole, longer ones damped to log(1 + r), r the length.
+
+No outcome's third derivative exceeds r times its second (outcomes span one unit), which makes the
+damped step an ascent and the whole step a contraction: Sun and Tran-Dinh, Generalized
+self-concordant functions, Mathematical Programming 178 (2019)."""
+
 
 @dataclass(frozen=True)
 class Prior:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bon.rating.climb import FULL_STEP, TOLERANCE, climb
+from bon.rating.climb import climb
 from bon.rating.games import FloatArray, Games, NotConverged, chunks
-from bon.rating.posterior import TIE_AT_REST, Prior, slopes, tabulate
+from bon.rating.posterior import FULL_STEP, TIE_AT_REST, TOLERANCE, Prior, slopes, tabulate
 
 Flags = tuple[bool, bool]
 """position, tie"""

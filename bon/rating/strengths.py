@@ -22,10 +22,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from bon.rating.alone import climb_alone
 from bon.rating.climb import climb
 from bon.rating.components import Components, components_of, strongly_connected
 from bon.rating.games import BoolArray, FloatArray, Games, IntArray, NotConverged, check, chunks
+from bon.rating.plain import climb_alone
 from bon.rating.posterior import TIE_AT_REST, Prior, Table, gauge, slopes, tabulate
 from bon.rating.shared import shared_terms
 
@@ -188,7 +188,7 @@ def bradley_terry(
     steps = np.zeros(len(games.sizes), dtype=np.intp)
     fit = Fit(games, prior, fitted, strength, extra, shared_se)
     for where, part in chunks(games):
-        table = tabulate(part, fit.directed)
+        table = tabulate(part, directed=fit.directed or prior is None)
         climbed = climb(table, prior, extra[where], fitted, max_iterations)
         strength[where, : part.n], extra[where], steps[where] = climbed
     _require_converged(steps, max_iterations)
