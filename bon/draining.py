@@ -13,12 +13,13 @@ SECONDS = 10.0
 
 @asynccontextmanager
 async def draining(
-    say: Callable[[str], None], seconds: float = SECONDS
+    say: Callable[[str], None], seconds: float | None = None
 ) -> AsyncIterator[asyncio.Event]:
     """Within it, the first SIGINT sets the event and cancels `seconds` later, a second one cancels at once.
 
     Whoever heeds the event admits nothing more. Ends in `KeyboardInterrupt` where there was a SIGINT.
     """
+    seconds = SECONDS if seconds is None else seconds
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     task = asyncio.current_task()
     assert task is not None

@@ -464,7 +464,8 @@ FAKED = """
     sys.path.insert(0, {tests!r})
     from pathlib import Path
     from fakes import Engines, FakeBackend, larger_number, numbers_from_the_seed
-    from bon import api
+    from bon import api, draining
+    draining.SECONDS = 0.5
     from bon.cli import main
     from bon.generation import models
     models.BUNDLED = Path({folder!r}) / "bundled"

@@ -17,9 +17,11 @@ from bon.types import BonError
 COMMANDS = {
     "run": "Sample candidates for each prompt, play a tournament, print the winner.",
     "sample": "Run the policy alone and write the candidates.",
+    "rerank": "Play tournaments over candidates that are there already, at any scale.",
     "demo": "Run the main job on bundled problems with bundled models.",
     "show": "Show results in the terminal: bracket or cross table, ranking, winner.",
     "report": "Make one self-contained page of results.",
+    "export": "Turn results into training data: preference pairs, best-of-n, rewards.",
     "ledger": "Describe, compact or export a ledger of verdicts.",
     "strategies": "List the strategies: what each costs and when to choose it.",
     "bench": "Measure strategies: simulated, on recorded verdicts, or live.",

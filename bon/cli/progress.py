@@ -24,12 +24,15 @@ from bon.types import Outcome, Result, Verdict
 class Watcher(Observer):
     """Watches a run: bars with time left on a terminal, a line a phase elsewhere, totals for the end."""
 
-    def __init__(self, prompts: int, tournaments: int | None = None, quiet: bool = False) -> None:
+    def __init__(
+        self, prompts: int | None, tournaments: int | None = None, quiet: bool = False
+    ) -> None:
         self.comparisons = 0
         self.voids = 0
         self.judge_tokens = 0
         self.policy_tokens = 0
         self.failed = 0
+        self._finished = 0
         self._prompts = prompts
         self._tournaments = prompts if tournaments is None else tournaments
         self._console = Console(stderr=True, quiet=quiet)
@@ -93,13 +96,15 @@ class Watcher(Observer):
     def finished(self, result: Result) -> None:
         self._phase("judge", "judging", self._tournaments)
         self.failed += result.error is not None
+        self._finished += 1
         self._progress.update(self._tasks["judge"], advance=1)
 
     def summary(self) -> str:
         """The run in one line."""
         failed = f", {self.failed} failed" if self.failed else ""
+        prompts = self._finished if self._prompts is None else self._prompts
         return (
-            f"{self._prompts} prompts{failed}, {self.comparisons:,} comparisons"
+            f"{prompts:,} prompts{failed}, {self.comparisons:,} comparisons"
             f" ({self.void_rate:.1%} void), {self.policy_tokens:,} policy tokens,"
             f" {self.judge_tokens:,} judge tokens, {self.seconds:.0f} s"
         )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import click
 
+from bon.cli.keeping import keeping, ledger_options, resumed
 from bon.cli.options import (
     job_from,
     judge_options,
@@ -18,7 +19,6 @@ from bon.cli.options import (
     policy_options,
     prompt_options,
     strategy_option,
-    writable,
 )
 from bon.types import BonError, Result
 
@@ -57,23 +57,41 @@ def command(context: click.Context, /, **settings: Any) -> None:
     Exit codes: 0 done, 1 the run could not go on, 2 usage, 3 some prompts failed and the rest is
     written, 130 interrupted.
     """
+    if settings["resume"]:
+        settings = resumed(context, "run", settings["output"], ("output", "resume", "quiet"))
+    _run(settings, **settings)
+
+
+def _run(
+    asked: Mapping[str, Any],
+    prompt: str | None,
+    path: str | None,
+    output: str | None,
+    graph_dir: str | None,
+    graph_format: str,
+    as_json: bool,
+    quiet: bool,
+    resume: bool,
+    **settings: Any,
+) -> None:
     job = job_from(settings)
     prompts, bad = load_prompts(prompt, path)
-    writable(output)
     draw = _graph_writer(graph_dir, graph_format)
 
     from bon.api import run
     from bon.cli.progress import Watcher
-    from bon.datasets import OrderedWriter
+    from bon.datasets import OrderedWriter, Output
+    from bon.draining import draining
     from bon.schema import result_to_json
 
     failed = len(bad)
     with ExitStack() as stack:
+        ledger = stack.enter_context(keeping("run", asked, path))
         watcher = stack.enter_context(Watcher(len(prompts), quiet=quiet))
         results: list[Result] = []
         emits: list[Callable[[int, Result], None]] = []
         if output is not None:
-            to_file = OrderedWriter(stack.enter_context(Path(output).expanduser().open("wb")))
+            to_file = stack.enter_context(Output(output, fresh=not resume))
             emits.append(lambda position, result: to_file.write(position, result_to_json(result)))
         human = not as_json and output is None and sys.stdout.isatty()
         if human:
@@ -90,8 +108,12 @@ def command(context: click.Context, /, **settings: Any) -> None:
             elif draw is not None:
                 draw(result)
 
+        async def play() -> None:
+            async with draining(watcher.say) as stop:
+                await run(prompts, job, emit, watcher, ledger, stop)
+
         if prompts:
-            asyncio.run(run(prompts, job, emit, watcher))
+            asyncio.run(play())
     if human:
         from rich.console import Console
 

@@ -31,13 +31,16 @@ class Output:
     else is written to a hidden file beside it, which takes its place when it is complete. When the
     `with` is left by an exception, what is complete is put in place all the same, unless that would
     replace an earlier output (`fresh` False: a run that is taken up again, and has its ledger).
-    Raises `OutputError` where the file cannot be written, or its folder vanishes.
+    Raises `BonError` where the file cannot be opened, `OutputError` where it cannot be written later or
+    its folder vanishes.
     """
 
     def __init__(self, path: str | Path, *, fresh: bool = True) -> None:
         self.path = Path(path).expanduser()
         self._fresh = fresh
-        self._in_place = fresh and format_of(self.path) == (".jsonl", "")
+        self._in_place = is_special(self.path) or (
+            fresh and (format_of(self.path) == (".jsonl", "") or not self.path.suffix)
+        )
         self._target = (
             self.path if self._in_place else self.path.with_name(f".{self.path.name}.partial")
         )
@@ -84,13 +87,15 @@ class Output:
             self._target.parent.mkdir(parents=True, exist_ok=True)
             return self._target.open("wb")
         except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
+            raise BonError(f"cannot write {self.path}: {error.strerror or error}") from error
 
     def _complete(self) -> None:
         self._writer.finish()
         if self._stream is not self._raw:
             self._stream.close()
         self._raw.flush()
+        if is_special(self.path):
+            return
         os.fsync(self._raw.fileno())
         self._look()
         self._raw.close()
@@ -122,3 +127,8 @@ class Output:
         self._looked = time.monotonic()
         if self._target.stat().st_ino != os.fstat(self._raw.fileno()).st_ino:
             raise FileNotFoundError(2, "its folder was replaced under the run")
+
+
+def is_special(path: Path) -> bool:
+    """Whether it is there and no file, such as a pipe or /dev/null: nothing to replace or resume."""
+    return path.exists() and not path.is_file()

@@ -258,10 +258,10 @@ class Parquet(_Spooled):
 def sink_for(path: Path, stream: IO[bytes], spill: Path | None = None) -> Sink:
     """The sink for the format that the path's ending names, on an open stream that compresses already.
 
-    Raises `BonError` where it names none.
+    JSON lines where there is no ending (such as /dev/null); `BonError` where it names no format.
     """
-    ending, _ = format_of(path)
-    if ending in (".jsonl", ".ndjson"):
+    ending, compression = format_of(path)
+    if ending in (".jsonl", ".ndjson") or not (path.suffix or compression):
         return JsonLines(stream)
     if ending == ".json":
         return JsonArray(stream)

@@ -1,0 +1,110 @@
+"""`bon rerank`: tournaments over candidates that are there already, at any scale."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import ExitStack
+from typing import Any
+
+import click
+
+from bon.cli.keeping import keeping, ledger_options, resumed
+from bon.cli.options import job_from, judge_options, strategy_option
+from bon.datasets import BadRow, Fields, OrderedWriter, Output
+from bon.reranking import ErrorLog, Rows, Writer
+from bon.types import BonError
+
+
+@click.command()
+@click.argument("source", metavar="INPUT")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Where results go, in input order; its ending names the format: .jsonl, .json, .csv,"
+    " .parquet, and .gz or .zst after the first three. Default: JSON lines on stdout.",
+)
+@click.option("--prompt-field", metavar="PATH", help="Such as question or doc.question.")
+@click.option(
+    "--candidates-field",
+    metavar="PATH",
+    help="Such as responses or completions.response; several with commas between.",
+)
+@click.option("--id-field", metavar="PATH", help="Default: id, else the row's number.")
+@click.option("--answer-field", metavar="PATH", help="Default: answer.")
+@judge_options
+@strategy_option
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the draws of the bracket.")
+@ledger_options
+@click.option("--strict", is_flag=True, help="Stop at the first bad row.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+@click.pass_context
+def command(context: click.Context, /, **settings: Any) -> None:
+    """Play a tournament for every row of INPUT that has candidates, and write the row with its result.
+
+    \b
+    bon rerank candidates.parquet -o ranked.parquet --judge Reward-Reasoning/RRM-7B
+    bon rerank samples.jsonl.gz --prompt-field question --candidates-field responses -o ranked.jsonl
+    bon rerank ranked.jsonl --resume
+
+    INPUT is JSONL, JSON, CSV, Parquet, any of them with .gz or .zst, a folder or a quoted glob of
+    those, a Hugging Face data set on disk, or - for JSONL on stdin. Rows of RewardBench 2,
+    UltraFeedback and lm-eval --log_samples are known by their looks. Rows may differ in how many
+    candidates they have; one wins at no cost, equal ones play once, an empty one plays.
+
+    A bad row goes to FILE.errors.jsonl with its line and reason. Exit codes: 0 done, 1 the run could
+    not go on, 2 usage, 3 some rows were bad and the rest is written, 130 interrupted.
+    """
+    if settings["resume"]:
+        output = settings["output"] or settings["source"]
+        may_give = ("source", "output", "resume", "quiet")
+        settings = resumed(context, "rerank", output, may_give)
+    failed = _rerank(settings)
+    if failed:
+        raise click.exceptions.Exit(3)
+
+
+def _rerank(settings: dict[str, Any]) -> int:
+    """Do it; gives the number of bad rows."""
+    job = job_from(settings)
+    source, output, quiet = settings["source"], settings["output"], settings["quiet"]
+    fields = Fields(
+        *(settings[f"{name}_field"] for name in ("prompt", "candidates", "id", "answer"))
+    )
+    from bon.api import rerank
+    from bon.cli.progress import Watcher
+    from bon.draining import draining
+
+    with ExitStack() as stack:
+        ledger = stack.enter_context(keeping("rerank", settings, source))
+        watcher = stack.enter_context(Watcher(None, quiet=quiet))
+        writer: Writer = OrderedWriter(sys.stdout.buffer)
+        log = None
+        if output is not None:
+            file = stack.enter_context(Output(output, fresh=not settings["resume"]))
+            log = ErrorLog(file.path.with_name(f"{file.path.name}.errors.jsonl"))
+            stack.callback(log.close)
+            writer = file
+
+        def on_bad(row: BadRow) -> None:
+            if log is not None:
+                log.add(row)
+            else:
+                watcher.say(f"{row.file or source}, line {row.line}: {row.reason}; skipped")
+
+        rows = Rows(source, fields, writer, on_bad, strict=settings["strict"])
+
+        async def run() -> None:
+            async with draining(watcher.say) as stop:
+                await rerank(aiter(rows), job, rows.emit, watcher, ledger, stop)
+
+        asyncio.run(run())
+        if not rows.read:
+            raise BonError(f"there is no row in {source}")
+    watcher.say(watcher.summary())
+    if ledger is not None and ledger.hits:
+        watcher.say(f"{ledger.hits:,} verdicts from the ledger, {ledger.written:,} new")
+    if log is not None and rows.bad:
+        watcher.say(f"{rows.bad:,} bad rows: {log.path}")
+    return rows.bad + watcher.failed

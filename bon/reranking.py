@@ -1,0 +1,116 @@
+"""Rows on their way through tournaments: read one by one, written in order with their results.
+
+A row keeps its other columns beside those of its result (`bon.schema`). One that is called like a
+column of the result gets `input_` before its name; the old result of a row that was ranked before goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+import orjson
+
+from bon.api import Sampled
+from bon.datasets import BadRow, Fields, Input, read_inputs
+from bon.schema import result_to_json
+from bon.types import BonError, Prompt, Result
+
+RESULT_COLUMNS = frozenset(result_to_json(Result(Prompt("", ()), (), (), None, (), (), ())))
+
+
+class Writer(Protocol):
+    """Takes rows by their places in the output."""
+
+    def write(self, position: int, row: Mapping[str, Any]) -> None: ...
+    def skip(self, position: int) -> None: ...
+
+
+class StrictError(BonError):
+    """A bad row where none is allowed."""
+
+    exit_code = 3
+
+
+class Rows:
+    """The rows of `source`: iterate to have them judged, and `emit` each result.
+
+    A bad row is left out of the output and told to `on_bad`; with `strict` it raises `StrictError`.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        fields: Fields,
+        writer: Writer,
+        on_bad: Callable[[BadRow], None],
+        *,
+        strict: bool = False,
+    ) -> None:
+        self.read = 0
+        self.bad = 0
+        self._source = source
+        self._fields = fields
+        self._writer = writer
+        self._on_bad = on_bad
+        self._strict = strict
+        self._others: dict[int, Mapping[str, Any]] = {}
+
+    async def __aiter__(self) -> AsyncIterator[Sampled]:
+        for position, found in enumerate(read_inputs(self._source, self._fields)):
+            self.read += 1
+            if isinstance(found, Input) and not found.prompt.given:
+                reason = "there are no candidates: nothing to choose from"
+                found = BadRow(found.row.line, reason, found.row.file)
+            if isinstance(found, BadRow):
+                self._refuse(position, found)
+                continue
+            self._others[position] = other_columns(found)
+            yield Sampled(position, found.prompt, found.prompt.given)
+
+    def emit(self, position: int, result: Result) -> None:
+        """Write the row at this place with its result."""
+        self._writer.write(position, {**self._others.pop(position), **result_to_json(result)})
+
+    def _refuse(self, position: int, row: BadRow) -> None:
+        if self._strict:
+            where = f"{row.file or self._source}, line {row.line}"
+            raise StrictError(f"{where}: {row.reason} (without --strict it would be skipped)")
+        self.bad += 1
+        self._on_bad(row)
+        self._writer.skip(position)
+
+
+class ErrorLog:
+    """Bad rows as JSON lines in a file that is there only when there are any."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._stream: IO[bytes] | None = None
+        path.unlink(missing_ok=True)
+
+    def add(self, row: BadRow) -> None:
+        """Write down where the row is and why it is bad."""
+        if self._stream is None:
+            self._stream = self.path.open("wb")
+        fields = {"file": row.file, "line": row.line, "reason": row.reason}
+        self._stream.write(orjson.dumps(fields) + b"\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        if self._stream is not None:
+            self._stream.close()
+
+
+def other_columns(found: Input) -> dict[str, Any]:
+    """The columns of a row that are not in its prompt, under names that no result uses."""
+    data = found.row.data
+    ranked_before = isinstance(data.get("schema"), int) and {"ranking", "winner"} <= data.keys()
+    others: dict[str, Any] = {}
+    for name, value in data.items():
+        if name in found.used or (ranked_before and name in RESULT_COLUMNS):
+            continue
+        others[f"input_{name}" if name in RESULT_COLUMNS else name] = value
+    return others
