@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 
 from bon.posterior.order import OrderPosterior
-from bon.tournament import Ask, Table
-from bon.types import BonError, Comparison, Outcome
-
-Floats = npt.NDArray[np.float64]
+from bon.posterior.table import TablePosterior
+from bon.tournament import Table
+from bon.types import BonError
 
 PATIENCE = 50
-"""Comparisons a candidate after which it stops with what it has, where no budget is given."""
+"""Comparisons a candidate after which the order target stops undecided, where no budget is set."""
 VOIDS = 2
 """Final VOIDs after which a pair is not asked in that order again."""
+SILENCE = 3e-4
+"""Expected information, in nats, below which no comparison is worth asking."""
+CROWD = 0.5, 0.8
+"""What one more comparison in the same round leaves of the information of the others, on the same
+pair and on pairs that share a candidate."""
 
 
-class Posterior(Protocol):
-    """What a target has to answer."""
+class Target(StrEnum):
+    """What is to be found out."""
 
-    def tell(self, first: int, second: int, score: float) -> None: ...
-    def chances(self) -> Floats: ...
-    def information(self) -> Floats: ...
+    BEST = "best"
+    ROUND_ROBIN = "round-robin"
 
 
 async def adaptive(
@@ -35,72 +38,89 @@ async def adaptive(
     max_comparisons: int | None = None,
     max_judge_tokens: int | None = None,
     width: int = 1,
+    target: Target = Target.BEST,
+    bias: float = 0.0,
 ) -> Sequence[int]:
+    """Adaptive: asks what tells most about who is best, and stops when the chance of naming another is
+    below `error`.
+
+    `error` is the chance that this judge, asked without limit, would name another; it says nothing
+    about the truth. 
+    """
     _check(error, max_comparisons, max_judge_tokens, width)
-    posterior = OrderPosterior(table.n)
-    limit = max_comparisons or PATIENCE * table.n
+    target = Target(target)
+    n = table.n
+    once = target is Target.ROUND_ROBIN
+    posterior = _posterior(table, target, bias)
     luck = np.array([table.rng("luck", seat).random() for seat in table.seats])
-    closed = np.eye(table.n, dtype=bool)
-    voids = np.zeros((table.n, table.n), dtype=np.int64)
-    played = np.zeros((table.n, table.n), dtype=np.int64)
-    spent = tokens = 0
-    while spent < limit and (max_judge_tokens is None or tokens < max_judge_tokens):
+    asked = np.zeros((n, n), dtype=np.int64)
+    voids = np.zeros((n, n), dtype=np.int64)
+    unbeaten = np.ones(n, dtype=bool)
+    left = n * (n - 1) if once else PATIENCE * n
+    left = min(left, max_comparisons or left)
+    tokens = 0
+    while left > 0 and tokens < (max_judge_tokens or np.inf):
         chances = posterior.among_best()
-        met = played.any(0) | played.any(1)
-        if 1.0 - chances.max() <= error and met.all():
+        if 1.0 - chances.max() <= error and (once or not np.delete(unbeaten, chances.argmax()).any()):
             break
-        asks = _choose(table, posterior, played, closed, luck, min(width, limit - spent))
-        if not asks:
+        closed = (asked > 0) if once else (voids >= VOIDS)
+        cells = _choose(posterior.information(), closed, asked, luck, min(width, left), once)
+        if not cells:
             break
-        for comparison in await table.together(asks):
-            spent += comparison.attempt + 1
-            tokens += comparison.verdict.prompt_tokens + comparison.verdict.output_tokens
-            first, second = comparison.first, comparison.second
-            if comparison.score_first is None:
-                voids[first, second] += 1
-                closed[first, second] = voids[first, second] >= VOIDS
-            else:
-                posterior.tell(first, second, comparison.score_first)
-    chances = posterior.among_best()
-    return [int(s) for s in np.lexsort((luck, -posterior.best(), -chances))]
+        for played in await table.together([table.compare(*cell) for cell in cells]):
+            first, second = played.first, played.second
+            posterior.tell(first, second, played.score_first)
+            voids[first, second] += played.score_first is None
+            unbeaten[first] &= played.score_first in (1.0, None)
+            unbeaten[second] &= played.score_first in (0.0, None)
+            left -= played.attempt + 1
+            tokens += played.verdict.prompt_tokens + played.verdict.output_tokens
+    order = np.lexsort((luck, -posterior.best(), -posterior.among_best()))
+    return [int(seat) for seat in order]
+
+
+def _posterior(table: Table, target: Target, bias: float) -> OrderPosterior | TablePosterior:
+    if target is Target.BEST:
+        return OrderPosterior(table.n, bias=bias)
+    rng = np.random.default_rng(table.rng("samples").getrandbits(64))
+    return TablePosterior(table.n, rng, bias=bias)
 
 
 def _choose(
-    table: Table,
-    posterior: OrderPosterior,
-    played: npt.NDArray[np.int64],
+    gain: npt.NDArray[np.float64],
     closed: npt.NDArray[np.bool_],
-    luck: Floats,
+    asked: npt.NDArray[np.int64],
+    luck: npt.NDArray[np.float64],
     width: int,
-) -> list[Ask]:
-    gain = posterior.information()
-    gain += 1e-9 * (luck[:, None] + luck)
-    gain[closed & closed.T] = -1.0
-    asks = []
-    for _ in range(width):
-        a, b = divmod(int(gain.argmax()), table.n)
-        if gain[a, b] < 0.0:
+    once: bool,
+) -> list[tuple[int, int]]:
+    """The cells to ask next, dearest first; counts them as asked."""
+    chosen: list[tuple[int, int]] = []
+    np.fill_diagonal(gain, 0.0)
+    gain[closed] = 0.0
+    pair, candidate = CROWD
+    while len(chosen) < width:
+        firsts = asked.sum(1) - asked.sum(0)
+        even = 1e-9 * (luck[:, None] + luck) - 1e-10 * (asked - asked.T) - 1e-12 * (firsts[:, None] - firsts)
+        first, second = divmod(int((gain + even).argmax()), len(gain))
+        if gain[first, second] < SILENCE * (candidate ** len(chosen) if chosen else 1.0):
             break
-        lean = played[a, b] - played[b, a]
-        if lean == 0:
-            lean = (played[a] - played[:, a]).sum() - (played[b] - played[:, b]).sum()
-        if closed[a, b] or (not closed[b, a] and lean > 0):
-            a, b = b, a
-        played[a, b] += 1
-        asks.append(table.compare(a, b))
-        gain[a, b] *= 0.5
-        gain[b, a] *= 0.5
-        for x in (a, b):
-            gain[x] *= np.where(gain[x] > 0, 0.8, 1.0)
-            gain[:, x] *= np.where(gain[:, x] > 0, 0.8, 1.0)
-    return asks
+        asked[first, second] += 1
+        chosen.append((first, second))
+        if len(chosen) == width: break
+        gain[[first, second]] *= candidate
+        gain[:, [first, second]] *= candidate
+        gain[first, second] *= 0.0 if once else pair
+        gain[second, first] *= pair
+    return chosen
 
 
 def _check(error: float, max_comparisons: int | None, max_judge_tokens: int | None, width: int) -> None:
     if not 0.0 < error < 0.5:
-        raise BonError(f"adaptive:error is a chance above 0 and below .5, not {error}")
-    for name, budget in (("max_comparisons", max_comparisons), ("max_judge_tokens", max_judge_tokens)):
+        raise BonError(f"adaptive:error is {error}: give a chance above 0 and below .5, such as .05")
+    budgets = {"max_comparisons": max_comparisons, "max_judge_tokens": max_judge_tokens}
+    for name, budget in budgets.items():
         if budget is not None and budget < 1:
-            raise BonError(f"adaptive:{name} is at least 1, not {budget}: leave it out for no limit")
+            raise BonError(f"adaptive:{name} is {budget}: give at least 1, or leave it out for no limit")
     if width < 1:
-        raise BonError(f"adaptive:width is at least 1, not {width}")
+        raise BonError(f"adaptive:width is {width}: give at least 1")
