@@ -73,6 +73,8 @@ class Workplace:
 
     def done(self) -> None:
         """The output is complete: nothing of this is needed any more."""
+        # first: without it, whatever else a kill leaves here is taken for nothing
+        (self.folder / "manifest.json").unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
