@@ -159,6 +159,11 @@ class TestBradleyTerry:
         with pytest.raises(NotConverged, match="1 step"):
             bradley_terry(*BRACKET, n=8, max_iterations=1, **extra)
 
+    @pytest.mark.parametrize("batch", [{}, {"tournament": [0] * 7}])
+    def test_numbers_beyond_their_range_are_no_answer(self, batch: dict[str, Any]) -> None:
+        with pytest.raises(NotConverged):
+            bradley_terry(*BRACKET, n=8, prior=Prior(strength=1e8), weight=[1e6] * 7, **batch)
+
     def test_maximum_likelihood_of_ties_that_never_happen_is_raised(self) -> None:
         with pytest.raises(NotConverged):
             bradley_terry([0, 1], [1, 0], [1, 1], n=2, prior=None, tie="fit")

@@ -6,7 +6,7 @@ import numpy as np
 
 from bon.rating import plain
 from bon.rating.games import FloatArray, IntArray
-from bon.rating.posterior import FULL_STEP, TOLERANCE, Prior, Table, slopes
+from bon.rating.posterior import FULL_STEP, TOLERANCE, Prior, Table, slopes, solved
 
 
 def climb(
@@ -65,7 +65,7 @@ def _step(
     if prior is not None and not table.directed:
         return plain.step(table, prior.strength**-2.0, strength)
     gradient, hessian = slopes(table, prior, strength, extra, fitted)
-    return np.asarray(np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0], dtype=np.float64)
+    return solved(hessian, gradient)
 
 
 def _length(move: FloatArray, n: int) -> FloatArray:

@@ -140,13 +140,15 @@ def _one_pass(games: Games, gain: FloatArray | float, scale: EloScale) -> FloatA
     """Plain floats: a game costs less than one NumPy call."""
     rating = [0.0] * games.n
     exp = math.exp
-    gains = repeat(gain) if isinstance(gain, float) else gain.tolist()
-    for a, b, scored, step in zip(
-        games.first.tolist(), games.second.tolist(), games.score.tolist(), gains, strict=False
+    steps = repeat(gain) if isinstance(gain, float) else gain.tolist()
+    gained = (games.score * gain).tolist()
+    for a, b, points, step in zip(
+        games.first.tolist(), games.second.tolist(), gained, steps, strict=False
     ):
-        change = step * (scored - 1.0 / (1.0 + exp(rating[b] - rating[a])))
-        rating[a] += change
-        rating[b] -= change
+        one, two = rating[a], rating[b]
+        change = points - step / (1.0 + exp(two - one))
+        rating[a] = one + change
+        rating[b] = two - change
     return np.array(rating) / scale.rate + scale.initial
 
 

@@ -89,7 +89,7 @@ def check(
     sizes = _sizes(n, t)
     if len(a):
         one_size = t is None or sizes.min() == sizes.max()
-        _check_rows(a, b, s, (sizes[:1] if one_size else sizes[t]).astype(np.uintp))
+        _check_rows(a, b, s, int(sizes[0]) if one_size else sizes[t])
     games = Games(a, b, s, None, t, sizes)
     return games if weight is None else _weighted(games, weight)
 
@@ -121,17 +121,22 @@ def _sizes(n: int | npt.ArrayLike, tournament: IntArray | None) -> IntArray:
     return sizes.astype(np.intp, copy=False)
 
 
-def _check_rows(
-    first: IntArray, second: IntArray, score: FloatArray, size: npt.NDArray[np.uintp]
-) -> None:
-    # as unsigned numbers the negative are the largest
-    if (first.view(np.uintp) >= size).any() or (second.view(np.uintp) >= size).any():
+def _check_rows(first: IntArray, second: IntArray, score: FloatArray, size: int | IntArray) -> None:
+    if _beyond(first, size) or _beyond(second, size):
         raise ValueError("first and second must lie in 0..n-1 of their tournament")
     if (first == second).any():
         row = int(np.argmax(first == second))
         raise ValueError(f"row {row} compares candidate {int(first[row])} with itself")
     if not (score.min() >= 0.0 and score.max() <= 1.0):
         raise ValueError("score must lie in 0..1 (1: first won); leave void verdicts out")
+
+
+def _beyond(index: IntArray, size: int | IntArray) -> bool:
+    # as unsigned numbers the negative are the largest
+    unsigned = index.view(np.uintp)
+    if isinstance(size, int):
+        return int(unsigned.max()) >= size
+    return bool((unsigned >= size.view(np.uintp)).any())
 
 
 def _weighted(games: Games, weight: npt.ArrayLike) -> Games:
@@ -152,8 +157,8 @@ def tally(cell: IntArray, value: FloatArray | None, shape: tuple[int, ...]) -> F
     return np.asarray(sums, dtype=np.float64)
 
 
-def rows(games: Games, keep: IntArray) -> Games:
-    """The comparisons ``keep`` picks, of the same tournaments."""
+def rows(games: Games, keep: IntArray | slice) -> Games:
+    """The comparisons ``keep`` picks, of the same tournaments; a slice copies nothing."""
     return replace(
         games,
         first=games.first[keep],
@@ -191,25 +196,13 @@ def chunks(games: Games) -> Iterator[tuple[IntArray, Games]]:
     while begin < len(sizes):
         end = _chunk_end(sizes, begin, cells)
         low, high = np.searchsorted(place, (begin, end))
-        part = rows_between(games, int(low), int(high))
+        part = rows(games, slice(int(low), int(high)))
         assert part.tournament is not None
         yield (
             by_size[begin:end],
             replace(part, tournament=part.tournament - begin, sizes=sizes[begin:end]),
         )
         begin = end
-
-
-def rows_between(games: Games, low: int, high: int) -> Games:
-    """Comparisons low..high-1 as views, nothing copied."""
-    return replace(
-        games,
-        first=games.first[low:high],
-        second=games.second[low:high],
-        score=games.score[low:high],
-        weight=None if games.weight is None else games.weight[low:high],
-        tournament=None if games.tournament is None else games.tournament[low:high],
-    )
 
 
 def _chunk_end(sizes: IntArray, begin: int, cells: int) -> int:

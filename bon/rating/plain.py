@@ -4,7 +4,8 @@ Newton's method again (see ``bon.rating.climb``, the twin in tests), in the wort
 so that a step is two divisions and a solve. Two forms: ``climb_alone`` for one tournament, where
 NumPy's calls cost more than the arithmetic and adaptive strategies fit after every verdict; and
 ``start`` and ``step`` for hundreds side by side, where single precision does for whatever
-Newton's next step corrects anyway.
+Newton's next step corrects anyway. Numbers beyond their range make a step that is not short, and
+so no convergence, which is reported: NumPy need not warn.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bon.rating.games import FloatArray, Games
-from bon.rating.posterior import FULL_STEP, TOLERANCE, Table
+from bon.rating.posterior import FULL_STEP, TOLERANCE, Table, solved
 
 Floats = npt.NDArray[np.floating[Any]]
+
+TINY = np.float32(1e-30)
 
 STRETCH = 1.2
 """Strengths over log odds of win rates, about: opponents of all strengths flatten a win rate."""
@@ -28,6 +31,7 @@ JACOBI_STEPS = 3
 round robin, for a tenth of the price."""
 
 
+@np.errstate(all="ignore")
 def climb_alone(games: Games, precision: float, limit: int) -> tuple[FloatArray, int]:
     """Strengths (n,) and Newton steps taken; ``limit`` + 1 says not converged.
 
@@ -53,7 +57,7 @@ def climb_alone(games: Games, precision: float, limit: int) -> tuple[FloatArray,
         link /= pair
         total = expected - link.dot(ones) * worth * worth + precision
         link.ravel()[:: n + 1] = total / (-worth * worth)
-        move = np.linalg.solve(link, gradient / -worth) / worth
+        move = solved(link, gradient / -worth) / worth
         length = float(move.max(initial=0.0) - move.min(initial=0.0))
         if length > FULL_STEP:
             move *= math.log1p(length) / length
@@ -63,6 +67,7 @@ def climb_alone(games: Games, precision: float, limit: int) -> tuple[FloatArray,
     return strength, limit + 1
 
 
+@np.errstate(all="ignore")
 def start(table: Table, precision: float) -> FloatArray:
     """(B, n) the log odds of shrunken win rates, brought nearer by Jacobi's method."""
     won = table.points + 0.5
@@ -71,10 +76,11 @@ def start(table: Table, precision: float) -> FloatArray:
     pull = np.float32(1.0 - 1.0 / max(1, strength.shape[1]))
     for _ in range(JACOBI_STEPS):
         gradient, _, _, total = _slopes(count, points, np.float32(precision), strength)
-        strength = strength + np.clip(pull * gradient / total, -1.0, 1.0)
+        strength = strength + np.clip(pull * gradient / (total + TINY), -1.0, 1.0)
     return strength.astype(np.float64)
 
 
+@np.errstate(all="ignore")
 def step(table: Table, precision: float, strength: FloatArray) -> FloatArray:
     """(B, n) Newton's step, solved for the change of worth so that the links need no scaling."""
     gradient, link, worth, total = _slopes(
@@ -85,7 +91,7 @@ def step(table: Table, precision: float, strength: FloatArray) -> FloatArray:
     if gained is None:
         b, n = right.shape
         link.reshape(b, n * n)[:, :: n + 1] = -own
-        gained = np.linalg.solve(link, -right[:, :, None])[:, :, 0]
+        gained = solved(link, -right)
     return np.asarray(gained / worth, dtype=np.float64)
 
 
@@ -153,4 +159,4 @@ def _conjugate(link: Floats, own: Floats, right: Floats) -> Floats | None:
 def _dot(a: Floats, b: Floats) -> Floats:
     """(B,) scalar products of rows, plus next to nothing so that rows of 0 stay 0."""
     products: Floats = np.einsum("bi,bi->b", a, b)
-    return products + np.float32(1e-30)
+    return products + TINY

@@ -13,8 +13,10 @@ and a few sums, and the curvature below is all that is needed for steps and for 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bon.rating.games import BoolArray, FloatArray, Games, IntArray, tally
 
@@ -178,6 +180,14 @@ def diagonal(square: FloatArray) -> FloatArray:
     b, n, _ = square.shape
     view: FloatArray = square.reshape(b, n * n)[:, :: n + 1]
     return view
+
+
+def solved(matrix: npt.NDArray[Any], right: npt.NDArray[Any]) -> FloatArray:
+    """Solutions (..., n) of systems (..., n, n); NaN where rounding has made one singular."""
+    try:
+        return np.asarray(np.linalg.solve(matrix, right[..., None])[..., 0], dtype=np.float64)
+    except np.linalg.LinAlgError:
+        return np.full(right.shape, np.nan)
 
 
 def gauge(seated: BoolArray) -> FloatArray:

@@ -81,7 +81,11 @@ class Fit:
 
 @dataclass(frozen=True, eq=False)
 class Strengths:
-    """A fitted model. Arrays are (n,) for one tournament, (B, n) with NaN padding for many."""
+    """A fitted model. Arrays are (n,) for one tournament, (B, n) with NaN padding for many.
+
+    Errors and components are worked out when they are asked for, from the arrays of the call:
+    leave those as they were.
+    """
 
     strength: FloatArray
     """natural-log odds; those of a tournament sum to 0"""
