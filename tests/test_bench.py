@@ -14,6 +14,7 @@ import orjson
 import pytest
 from judges import FIRST, SECOND, VOID
 
+from bon.bench.kept import Kept
 from bon.bench.limit import limit
 from bon.bench.picture import draw, frontier
 from bon.bench.played import Played, World, played
@@ -117,6 +118,38 @@ def test_a_world_is_the_same_in_one_process_or_several() -> None:
     for text, columns in alone.items():
         for name, column in columns.items():
             assert (column == shared[text][name]).all()
+
+
+def test_what_was_kept_is_not_played_again_and_changes_nothing(tmp_path: Path) -> None:
+    world, path = Simulated(n=4, size=32, seed=2), str(tmp_path / "kept")
+    lines: list[int] = []
+    for texts in (["knockout"], ["knockout", "swiss"]):
+        kept = Kept(path, repr(world))
+        found = run(world, texts, 1, lambda *_: None, kept)
+        kept.close()
+        lines.append(len(Path(path).read_bytes().splitlines()))
+        whole = measure(world, *texts)
+        for text in texts:
+            assert all((found[text][f] == whole[text][f]).all() for f in Played._fields)
+    assert lines == [16, 32]
+    other = Kept(path, repr(Simulated(n=4, size=32, seed=3)))
+    assert other.part("knockout", 0, 2) is None
+    other.close()
+
+
+def test_a_torn_line_of_what_was_kept_is_no_part(tmp_path: Path) -> None:
+    path = tmp_path / "kept"
+    for _ in range(2):
+        kept = Kept(str(path), "world")
+        kept.add("knockout", 0, 1, np.ones((1, 10)))
+        kept.close()
+        path.write_bytes(path.read_bytes() + b'{"part": "torn')
+    kept = Kept(str(path), "world")
+    assert kept.part("knockout", 0, 1) is not None
+    kept.close()
+    path.write_text("something else\n")
+    with pytest.raises(BonError, match="no file of --keep"):
+        Kept(str(path), "world")
 
 
 def test_another_seed_is_another_world() -> None:

@@ -16,6 +16,7 @@ from bon.bench.runner import Columns
 from bon.catalog import Entrant
 from bon.generation import Backend, Reply, Request
 from bon.job import Job
+from bon.ledger import Ledger
 from bon.types import BonError, Prompt, Result
 
 
@@ -38,10 +39,15 @@ def with_truth(prompts: Sequence[Prompt]) -> Sequence[Prompt]:
 
 
 async def play_live(
-    prompts: Sequence[Prompt], entrants: Mapping[str, Entrant], job: Job, observer: Observer
+    prompts: Sequence[Prompt],
+    entrants: Mapping[str, Entrant],
+    job: Job,
+    observer: Observer,
+    ledger: Ledger | None = None,
 ) -> dict[str, Columns]:
     """Sample once, then play every strategy on the same candidates, all in one pool.
 
+    What the `ledger` holds is neither sampled nor judged again, and costs the same in every figure.
     Raises as `bon.api.run` does.
     """
     results: dict[str, dict[int, Result]] = {text: {} for text in entrants}
@@ -52,19 +58,21 @@ async def play_live(
             judge = await engines.enter_async_context(_judge(job, observer))
         elif job.share_device or job.one_engine:
             policy, judge = await engines.enter_async_context(both_engines(job, observer))
-            await sample_all(prompts, job, policy, sampled.append, observer)
+            await sample_all(prompts, job, policy, sampled.append, observer, ledger)
         else:
             async with engine(
                 "policy", job.policy.model, job.policy.engine_args, observer
             ) as policy:
-                await sample_all(prompts, job, policy, sampled.append, observer)
+                await sample_all(prompts, job, policy, sampled.append, observer, ledger)
             judge = await engines.enter_async_context(_judge(job, observer))
         shared = Shared(judge)
         try:
             async with asyncio.TaskGroup() as tasks:
                 for text, entrant in entrants.items():
                     entry, keep = replace(job, strategy=entrant), results[text].__setitem__
-                    tasks.create_task(judge_all(_each(sampled), entry, shared, keep, observer))
+                    tasks.create_task(
+                        judge_all(_each(sampled), entry, shared, keep, observer, ledger)
+                    )
         finally:
             await shared.close()
     return {

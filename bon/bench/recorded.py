@@ -86,7 +86,7 @@ class Recorded:
 
     def play(self, strategy: Strategy, index: int) -> Played:
         recording = self.recordings[index]
-        worth = self._worth(index)
+        worth = self.worth(index)
         rng = _rng(self.seed, "seats", recording.id)
         seats = rng.sample(recording.names, len(recording.names))
         tournament = Tournament(
@@ -125,7 +125,8 @@ class Recorded:
     def reference(self, text: str) -> Strategy | None:
         return None
 
-    def _worth(self, index: int) -> dict[str, float]:
+    def worth(self, index: int) -> dict[str, float]:
+        """What each candidate of a prompt is worth: by its label, or by the verdicts that are truth."""
         if index not in self._worths:
             recording = self.recordings[index]
             if recording.labels is not None:

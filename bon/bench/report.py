@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bon.accuracy import interval
-from bon.bench.runner import Column, Columns
+from bon.bench.kept import Column
+from bon.bench.runner import Columns
 from bon.catalog import parse_notation
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,11 @@ def _shared(*defaults: str) -> Decorator:
     return decorate
 
 
+_keep = click.option(
+    "--keep",
+    metavar="FILE",
+    help="Keep what is done there; the same command goes on where it stopped.",
+)
 _seed = click.option("--seed", type=int, default=0, show_default=True, help="Of all draws.")
 _jobs = click.option(
     "--jobs",
@@ -139,6 +145,7 @@ def command() -> None:
 )
 @_seed
 @_jobs
+@_keep
 @_shared(*SINGLE, *REPEATED)
 def simulated(
     n: int,
@@ -155,7 +162,7 @@ def simulated(
     """
     from bon.bench.simulated import Simulated
 
-    report = {key: settings.pop(key) for key in ("baseline", "as_json", "plot", "quiet")}
+    report = {key: settings.pop(key) for key in ("baseline", "as_json", "plot", "quiet", "keep")}
     world = Simulated(n=n, size=prompts, kind=kind, seed=seed, **settings)
     title = f"simulated, {prompts:,} prompts, n={n}, {kind}"
     title += "" if kind == "strengths" else f", flip {world.flip:g}"
@@ -182,6 +189,7 @@ def simulated(
 )
 @_seed
 @_jobs
+@_keep
 @_shared(*SINGLE, *ORDERS)
 def recorded(
     file: str,
@@ -231,8 +239,16 @@ def recorded(
 )
 @policy_options
 @judge_options
+@click.option(
+    "--ledger",
+    "folder",
+    metavar="DIR",
+    help="Keep candidates and verdicts there; the same command goes on where it stopped.",
+)
 @_shared(*LIVE)
-def live(path: str | None, count: int, strategies: Sequence[str], **settings: Any) -> None:
+def live(
+    path: str | None, count: int, folder: str | None, strategies: Sequence[str], **settings: Any
+) -> None:
     """Real candidates and a real judge, on vLLM; bundled models and problems unless told otherwise.
 
     Candidates are sampled once and every strategy plays on them, all in one pool. A verdict that two
@@ -244,6 +260,7 @@ def live(path: str | None, count: int, strategies: Sequence[str], **settings: An
     from bon.bench.report import rows
     from bon.catalog import parse_strategy
     from bon.cli.progress import Watcher
+    from bon.ledger import Ledger
 
     report = {key: settings.pop(key) for key in ("as_json", "plot")}
     baseline, quiet = settings.pop("baseline"), settings.pop("quiet")
@@ -252,8 +269,11 @@ def live(path: str | None, count: int, strategies: Sequence[str], **settings: An
     entrants = {text: parse_strategy(text) for text in texts}
     job = job_from(settings)
     prompts = _problems(path, count)
-    with Watcher(len(prompts), tournaments=len(prompts) * len(texts), quiet=quiet) as watcher:
-        played = asyncio.run(play_live(with_truth(prompts), entrants, job, watcher))
+    with (
+        Ledger(folder) if folder else nullcontext() as ledger,
+        Watcher(len(prompts), tournaments=len(prompts) * len(texts), quiet=quiet) as watcher,
+    ):
+        played = asyncio.run(play_live(with_truth(prompts), entrants, job, watcher, ledger))
     title = (
         f"live, {len(prompts):,} prompts, n={job.n}, {job.policy.model} judged by {job.judge.model}"
     )
@@ -285,14 +305,17 @@ def _measure(
     as_json: bool,
     plot: str | None,
     quiet: bool,
+    keep: str | None,
 ) -> None:
+    from bon.bench.kept import Kept
     from bon.bench.report import rows
     from bon.bench.runner import run
 
     _ready_to_draw(plot)
     asked = _asked(texts, baseline)
-    with _Progress(asked, world.size, quiet) as progress:
-        played = run(world, asked, jobs, progress.told)
+    kept = Kept(keep, repr(world)) if keep else None
+    with closing(kept) if kept else nullcontext(), _Progress(asked, world.size, quiet) as progress:
+        played = run(world, asked, jobs, progress.told, kept)
     found = rows(world.limit, played, baseline)
     _show(found, world.limit, title, about, as_json=as_json, plot=plot)
 

@@ -1,0 +1,187 @@
+"""Measures the strategies as benchmarks/README.md reports them, and keeps rows and commands.
+
+    python -m benchmarks.strategies simulated
+    python -m benchmarks.strategies recorded verdicts.jsonl.gz
+    python -m benchmarks.strategies live
+
+Each command of `bon bench` is run as written and its rows go to benchmarks/results/strategies-WORLD.json beside it,
+with a picture. The recorded world has rows for `pairsort` as well, where that is installed
+(pip install pairsort==0.3.0); it is the work of others and plays by its own schedule.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from bon.bench.played import Played, played
+from bon.bench.recorded import Recorded, read_recordings
+from bon.bench.report import rows
+from bon.bench.runner import Columns
+from bon.types import SCORE_FIRST, Comparison, Verdict
+
+RESULTS = Path(__file__).parent / "results"
+
+BRACKETS = [
+    "random",
+    "knockout",
+    "knockout:rule=votes:3",
+    "knockout:rule=escalate",
+    "knockout:rule=sequential:0.05",
+    "double-elimination",
+    "hybrid",
+    "swiss:rounds=6",
+    "pivot:k=2",
+    "league:m=4",
+    "sequential-halving",
+    "merge-sort",
+    "round-robin",
+    "round-robin:rule=both",
+    "adaptive",
+]
+ONCE = [
+    "random",
+    "knockout",
+    "knockout:rule=both",
+    "double-elimination:reset=false",
+    "hybrid",
+    "swiss",
+    "sequential-halving",
+    "pivot:k=2",
+    "round-robin",
+    "round-robin:rule=both",
+    *(f"adaptive:max_comparisons={cap},target=round-robin" for cap in (10, 12, 14, 18, 24)),
+]
+LIVE = [
+    "random",
+    "majority",
+    "knockout",
+    "teams",
+    "swiss:rounds=6",
+    "pivot:k=2",
+    "adaptive",
+    "round-robin:rule=both",
+    "oracle",
+]
+SPLIT = ["random", "knockout", "hybrid", "swiss", "sequential-halving", "round-robin"]
+PAIRSORT = {f"pairsort swiss, {2 * pairs} calls": pairs for pairs in (5, 6, 7, 9, 12)}
+"""Pairs, each asked in both orders."""
+
+
+def simulated() -> list[list[str]]:
+    """Commands, without the strategies: independent noise, persistent errors, right and wrong."""
+    prompts, seed = ["--prompts", "1000"], ["--seed", "1"]
+    base = ["bon", "bench", "simulated"]
+    return [
+        [*base, "-n", "8", "--flip", "0.2", *prompts, *seed],
+        [*base, "-n", "16", "--flip", "0.2", *prompts, *seed],
+        [*base, "-n", "16", "--flip", "0.2", "--persistence", "0.5", *prompts, *seed],
+        [*base, "-n", "8", "--world", "labels", "--flip", "0.1", "--bias", "0.5", *prompts, *seed],
+    ]
+
+
+def main() -> None:
+    """Measure one world and keep what was found."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("world", choices=["simulated", "recorded", "live"])
+    parser.add_argument("file", nargs="?", help="verdicts of the recorded world")
+    parser.add_argument("--baseline", default="round-robin:rule=both")
+    parser.add_argument("--jobs", default="2")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    asked = parser.parse_args()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    jobs = ["--jobs", asked.jobs]
+    if asked.world == "simulated":
+        found = [measure([*command, *jobs], BRACKETS) for command in simulated()]
+    elif asked.world == "live":
+        found = [
+            measure(
+                ["bon", "bench", "live", "--problems", "500", "-n", n],
+                LIVE,
+                asked.baseline,
+            )
+            for n in ("8", "16")
+        ]
+    else:
+        if asked.file is None:
+            parser.error("recorded needs a file of verdicts")
+        command = ["bon", "bench", "recorded", asked.file, *jobs]
+        found = [measure(command, ONCE), measure([*command, "--split"], SPLIT)]
+        found += pairsort_rows(asked.file)
+    target = asked.out / f"strategies-{asked.world}.json"
+    target.write_text(json.dumps(found, indent=1) + "\n")
+    print(f"wrote {target}")
+
+
+def measure(command: Sequence[str], texts: Sequence[str], baseline: str = "") -> dict[str, Any]:
+    """Run one command of `bon bench` and give it back with its rows; the path of a file stays out."""
+    whole = [*command, *(word for text in texts for word in ("--strategy", text))]
+    whole += ["--baseline", baseline] if baseline else []
+    shown = [Path(word).name if "/" in word else word for word in whole]
+    print(shlex.join(shown), file=sys.stderr)
+    out = subprocess.run([*whole, "--json"], check=True, stdout=subprocess.PIPE).stdout
+    return {"command": shlex.join([*shown, "--json"]), "rows": json.loads(out)}
+
+
+# --- pairsort ---------------------------------------------------------------------------------------
+
+
+def pairsort_rows(file: str) -> list[dict[str, Any]]:
+    """Rows for pairsort on the same recording, or none where it is not installed."""
+    try:
+        import pairsort
+    except ImportError:
+        print("pairsort is not installed: its rows are left out", file=sys.stderr)
+        return []
+    world = Recorded(read_recordings(file))
+    columns = {name: _pairsort(world, pairs, pairsort) for name, pairs in PAIRSORT.items()}
+    found = rows(lambda error: None, columns, None)
+    settings = "pairsort 0.3.0, pair_strategy=swiss, both_orders=True, adaptive=False"
+    return [{"command": settings, "rows": [row.to_json() for row in found]}]
+
+
+def _pairsort(world: Recorded, pairs: int, pairsort: Any) -> Columns:
+    table = np.array([_play(world, i, pairs, pairsort) for i in range(world.size)])
+    return dict(zip(Played._fields, table.T, strict=True))
+
+
+def _play(world: Recorded, index: int, pairs: int, pairsort: Any) -> Played:
+    recording = world.recordings[index]
+    worth: Mapping[str, float] = world.worth(index)
+    names = Random(f"{world.seed}/{recording.id}").sample(recording.names, len(recording.names))
+    heard: list[tuple[str, str, Verdict]] = []
+
+    def judge(question: str, a: str, b: str) -> float:
+        verdict = recording.verdict(a, b)
+        heard.append((a, b, verdict))
+        score = SCORE_FIRST[verdict.outcome]
+        return 0.5 if score is None else score  # it knows of no VOID
+
+    result = pairsort.sort(
+        names,
+        "Which is better?",
+        judge=judge,
+        budget=pairs,
+        pair_strategy="swiss",
+        adaptive=False,
+        both_orders=True,
+        seed=index,
+        cache=False,
+    )
+    place = {name: i for i, name in enumerate(recording.names)}
+    made = [Comparison(place[a], place[b], 0, 0, 1, verdict) for a, b, verdict in heard]
+    chosen, best = worth[result.sorted[0]], max(worth.values())
+    return played(made, 1, float(chosen == best), best - chosen)
+
+
+if __name__ == "__main__":
+    main()
