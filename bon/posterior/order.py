@@ -116,16 +116,14 @@ class OrderPosterior:
         self._equal = np.tile(self._law[:, -1], (n, n, 1))
         # What is believed of s, and what without its verdicts with t, for the t it has met: mass and
         # cumulative mass over the levels.
-        below = self._mass @ self._sum_below[:, :-1]
         self._belief = np.tile(self._mass, (n, k, 1))
-        self._belief_below = np.tile(below, (n, k, 1))
-        self._cavity = np.zeros((n, n, k, len(below)))
-        self._below = np.zeros((n, n, k, len(below)))
-        self._met: list[list[int]] = [[] for _ in range(n)]
+        self._cavity = np.zeros((n * n, k, LEVELS))
+        self._below = np.zeros((n * n, k, LEVELS))
+        self._edges: list[list[int]] = [[] for _ in range(n)]
         # The chance that a is above b [a, b]: without their own verdicts, and to win the next verdict.
         self._above = np.full((n, n, k), 0.5)
         self._expected = np.full((n, n, k), 0.5)
-        self._messages = np.full((n, k, len(below)), 0.5 ** (n - 1))
+        self._messages = np.full((n, k, LEVELS), 0.5 ** (n - 1))
         self._top = np.full((n, k), (n - 1) * np.log(0.5))
         self._conclude()
 
@@ -156,14 +154,13 @@ class OrderPosterior:
         self._weigh(i, j, likelihood)
         share = np.clip(total / total.sum(0), 1e-9, 1.0 - 1e-9)
         for a, b, k in ((i, j, 0), (j, i, 1)):
-            below, old, new = self._below[b, a], self._share[a, b], share[k]
+            below, old, new = self._below[b * self.n + a], self._share[a, b], share[k]
             self._messages[a] *= _message(new, below) / _message(old, below)
             self._top[a] += np.log(new / old)
             self._likelihood[a, b], self._share[a, b] = likelihood[k], new
             self._next[a, b] = wins[k] / total[k]
             self._equal[a, b] = law[:, -1] * both[k, -1] / total[k]
-        self._spread(i)
-        self._spread(j)
+        self._spread(i, j)
         self._conclude()
 
     def best(self) -> Floats:
@@ -213,38 +210,52 @@ class OrderPosterior:
         self._log_evidence += np.logaddexp(above[0] + likelihood[0], above[1] + likelihood[1]) - old
 
     def _meet(self, i: int, j: int) -> None:
+        """Give the pair its cavities, if it is new, and its chances but for its own verdicts."""
         for s, t in ((i, j), (j, i)):
-            if t not in self._met[s]:
-                self._met[s].append(t)
-                self._cavity[s, t], self._below[s, t] = self._belief[s], self._belief_below[s]
-        above = np.einsum("kx,kx->k", self._cavity[i, j], self._below[j, i])
+            edge = s * self.n + t
+            if edge not in self._edges[s]:
+                self._edges[s].append(edge)
+                self._cavity[edge], self._below[edge] = self._normalize(self._mass * self._messages[s])
+        above = np.einsum("kx,kx->k", self._cavity[i * self.n + j], self._below[j * self.n + i])
         self._above[i, j], self._above[j, i] = above, 1.0 - above
 
-    def _spread(self, s: int) -> None:
-        """Tell those who have met `s` what is believed of it now."""
-        met = self._met[s]
-        belief = self._mass * self._messages[s]
-        cavity = belief / _message(self._share[s, met], self._below[met, s])
+    def _spread(self, i: int, j: int) -> None:
+        """Tell those who have met `i` or `j` what is believed of these two now."""
+        n, both = self.n, np.array([i, j])
+        edges = np.array(self._edges[i] + self._edges[j])
+        s, t = np.divmod(edges, n)
+        share, back = self._share.reshape(n * n, -1), t * n + s
+        belief = self._mass * self._messages[both]
+        cavity = belief[(s == j).view(np.int8)]
+        cavity /= _message(share[edges], self._below[back])
         cavity, below = self._normalize(cavity)
-        share = self._share[met, s]
-        self._messages[met] *= _message(share, below) / _message(share, self._below[s, met])
-        self._cavity[s, met], self._below[s, met] = cavity, below
-        touched = [s, *met]
-        belief, below_of = self._normalize(self._mass * self._messages[touched])
-        self._belief[touched], self._belief_below[touched] = belief, below_of
-        above = np.einsum("tkx,kx->tk", self._belief, below_of[0])
-        above[met] = np.einsum("tkx,tkx->tk", self._cavity[met, s], below)
-        self._above[:, s], self._above[s] = above, 1.0 - above
-        above = _odds(self._share[:, s], above)
-        expected = above * self._next[:, s] + (1.0 - above) * (1.0 - self._next[s])
-        self._expected[:, s], self._expected[s] = expected, 1.0 - expected
+        share = share[back]
+        change = _message(share, below)
+        change /= _message(share, self._below[edges])
+        met = len(self._edges[i])
+        self._messages[t[:met]] *= change[:met]
+        self._messages[t[met:]] *= change[met:]
+        self._cavity[edges], self._below[edges] = cavity, below
+        self._belief[both], below_both = self._normalize(belief)
+        above = np.einsum("tkx,skx->tsk", self._belief, below_both)
+        above[t, (s == j).view(np.int8)] = np.einsum("ekx,ekx->ek", self._cavity[back], below)
+        self._above[:, both] = above
+        self._above[both] = 1.0 - above.swapaxes(0, 1)
+        above = _odds(self._share[:, both], above)
+        expected = 1.0 - self._next[both].swapaxes(0, 1)
+        expected += above * (self._next[:, both] - expected)
+        self._expected[:, both] = expected
+        self._expected[both] = 1.0 - expected.swapaxes(0, 1)
 
     def _normalize(self, mass: Floats) -> tuple[Floats, Floats]:
         """Masses over the levels that sum to 1, and their cumulative sums."""
         sums = mass @ self._sum_below
-        mass /= sums[..., -1:]
-        below = sums[..., :-1] / sums[..., -1:]
-        return mass, np.clip(below, 1e-12, 1.0 - 1e-12)
+        total = sums[..., -1:]
+        mass /= total
+        below = sums[..., :-1]
+        below /= total
+        np.maximum(below, 1e-12, out=below)
+        return mass, below
 
     def _conclude(self) -> None:
         weight = np.exp(self._log_evidence - self._log_evidence.max())
