@@ -6,9 +6,13 @@ import asyncio
 import importlib.util
 import itertools
 import logging
+import multiprocessing
 import os
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+import shutil
+import signal
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from multiprocessing import resource_tracker
 from typing import TYPE_CHECKING, Any
 
 from bon.generation import (
@@ -67,7 +71,15 @@ async def load(
     # Handed over in a list, not as the thread's result, which something in vLLM keeps alive: the
     # engine would then be destroyed, noisily, only when the interpreter goes down.
     started: list[AsyncLLM] = []
-    await asyncio.to_thread(lambda: started.append(_start(model, path, dict(engine_args or {}))))
+    others = set(multiprocessing.active_children())
+    try:
+        await asyncio.to_thread(
+            lambda: started.append(_start(model, path, dict(engine_args or {})))
+        )
+    except asyncio.CancelledError:  # nobody waits for a model that nobody wants any more
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
     backend = VLLMBackend(started.pop(), model_identity(path))
     try:
         yield backend
@@ -165,8 +177,14 @@ def _start(model: str, path: str, engine_args: dict[str, Any]) -> AsyncLLM:
     }
     if current_platform.is_cpu():
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+        if not (os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")):
+            raise BonError("vLLM's CPU build compiles at start: install a C++ compiler (g++)")
+        # A prompt that is cut in two makes vLLM 0.32 wind back the request's own generator, which a
+        # CPU generator cannot do: the engine dies of it.
+        settings["enable_chunked_prefill"] = False
     try:
-        return AsyncLLM.from_engine_args(AsyncEngineArgs(**{**settings, **engine_args}))
+        with _deaf_children():
+            return AsyncLLM.from_engine_args(AsyncEngineArgs(**{**settings, **engine_args}))
     except TypeError as error:
         raise BonError(f"vLLM does not take this engine argument: {_first_line(error)}") from error
     except OSError as error:
@@ -176,6 +194,21 @@ def _start(model: str, path: str, engine_args: dict[str, Any]) -> AsyncLLM:
         ) from error
     except Exception as error:
         raise EngineError(f"cannot load {model}: {_first_line(error)}") from error
+
+
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Processes that this thread starts do not hear Ctrl-C, which a terminal sends to all of them.
+
+    The engine has to finish what is under way; it is stopped by whoever started it.
+    """
+    # on its own start it would unblock the signal again
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _generation(output: CompletionOutput) -> Generation:
