@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, get_type_hints
+from types import UnionType
+from typing import Any, get_args, get_type_hints
 
 from bon.match import parse_rule
 from bon.tournament import Rule, Table
@@ -151,6 +152,8 @@ def _value(name: str, key: str, kind: Any, text: str) -> Any:
         if text.lower() in ("true", "false"):
             return text.lower() == "true"
         raise BonError(f"{name}:{key} is true or false, not {text!r}")
+    if isinstance(kind, UnionType):  # such as int | None, where leaving it out means none
+        kind = get_args(kind)[0]
     if isinstance(kind, type) and issubclass(kind, StrEnum) and text not in list(kind):
         raise BonError(f"{name}:{key} is {', '.join(kind)}, not {text!r}")
     try:

@@ -78,8 +78,8 @@ def _bradley_terry(spread: float) -> Floats:
 
 
 def _worlds() -> tuple[World, ...]:
-    constant = (0.02, 0.06, 0.12, 0.18, 0.25, 0.32, 0.4)
-    found = [World("constant", 0.7 / len(constant), tuple(_at(rate))) for rate in constant]
+    constant = dict.fromkeys((0.02, 0.06, 0.12, 0.18, 0.25, 0.32), 5 / 32) | {0.4: 2 / 32}
+    found = [World("constant", 0.7 * share, tuple(_at(rate))) for rate, share in constant.items()]
     found += [World("graded", 0.1 / 2, tuple(_bradley_terry(s))) for s in (1.5, 4.0)]
     found += [World("alike", 0.1, tuple((_at(r) + _at(0.5)) / 2)) for r in (0.12,)]
     for rate in (0.15, 0.3):  # half of the error once for the pair, half in each call
@@ -215,7 +215,9 @@ class OrderPosterior:
             edge = s * self.n + t
             if edge not in self._edges[s]:
                 self._edges[s].append(edge)
-                self._cavity[edge], self._below[edge] = self._normalize(self._mass * self._messages[s])
+                self._cavity[edge], self._below[edge] = self._normalize(
+                    self._mass * self._messages[s]
+                )
         above = np.einsum("kx,kx->k", self._cavity[i * self.n + j], self._below[j * self.n + i])
         self._above[i, j], self._above[j, i] = above, 1.0 - above
 

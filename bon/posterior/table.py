@@ -127,7 +127,9 @@ class TablePosterior:
         self._wins: Floats = self._winner.mean(0)
 
 
-def _design(n: int, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
+def _design(
+    n: int, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
+) -> tuple[Floats, Floats]:
     """What each cell is made of, in standard deviations; and who gains what from a first's win."""
     cells = np.arange(len(first))
     advantage = np.zeros((len(first), n))
