@@ -11,7 +11,7 @@ import numpy as np
 from bon.accuracy import interval
 from bon.bench.kept import Column
 from bon.bench.runner import Columns
-from bon.catalog import parse_notation
+from bon.catalog import describe, known_strategies, parse_notation
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -119,9 +119,12 @@ def _share(part: float, whole: float) -> float | None:
 
 def _stated_error(text: str) -> float | None:
     """The chance of error that a strategy or its rule was asked to keep to, where it was."""
-    _, parameters = parse_notation(text)
+    name, parameters = parse_notation(text)
     rule, _, argument = parameters.get("rule", "").partition(":")
-    stated = parameters.get("error", argument.partition(":")[0] if rule == "sequential" else None)
+    stated = argument.partition(":")[0] if rule == "sequential" else None
+    if name in known_strategies():
+        parameters = {**describe(name).parameters, **parameters}
+    stated = parameters.get("error", stated)
     return None if stated is None else float(stated)
 
 
