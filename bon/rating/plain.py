@@ -27,7 +27,7 @@ STRETCH = 1.2
 """Strengths over log odds of win rates, about: opponents of all strengths flatten a win rate."""
 
 JACOBI_STEPS = 3
-"""Steps without a solve before the first with one: each leaves about a sixth of the error on a
+"""Steps without a solve before those with one: each leaves about a sixth of the error on a
 round robin, for a tenth of the price."""
 
 
@@ -69,14 +69,18 @@ def climb_alone(games: Games, precision: float, limit: int) -> tuple[FloatArray,
 
 @np.errstate(all="ignore")
 def start(table: Table, precision: float) -> FloatArray:
-    """(B, n) the log odds of shrunken win rates, brought nearer by Jacobi's method."""
+    """(B, n) the log odds of shrunken win rates, brought nearer by Jacobi's and Newton's steps."""
     won = table.points + 0.5
     strength: Floats = (STRETCH * np.log(won / (won - 2.0 * table.lift))).astype(np.float32)
     count, points = table.count.astype(np.float32), table.points.astype(np.float32)
     pull = np.float32(1.0 - 1.0 / max(1, strength.shape[1]))
-    for _ in range(JACOBI_STEPS):
-        gradient, _, _, total = _slopes(count, points, np.float32(precision), strength)
-        strength = strength + np.clip(pull * gradient / (total + TINY), -1.0, 1.0)
+    for taken in range(JACOBI_STEPS + 1):
+        gradient, link, worth, total = _slopes(count, points, np.float32(precision), strength)
+        move: Floats | None = pull * gradient / (total + TINY)
+        if taken == JACOBI_STEPS:
+            move = _conjugate(link, total / worth**2, gradient / worth, worth)
+        if move is not None:
+            strength = strength + np.clip(move, -1.0, 1.0)
     return strength.astype(np.float64)
 
 
@@ -87,12 +91,12 @@ def step(table: Table, precision: float, strength: FloatArray) -> FloatArray:
         table.count, table.points, np.float64(precision), strength
     )
     own, right = total / worth**2, gradient / worth
-    gained = _conjugate(link, own, right)
-    if gained is None:
+    move = _conjugate(link, own, right, worth)
+    if move is None:
         b, n = right.shape
         link.reshape(b, n * n)[:, :: n + 1] = -own
-        gained = solved(link, -right)
-    return np.asarray(gained / worth, dtype=np.float64)
+        move = solved(link, -right) / worth
+    return np.asarray(move, dtype=np.float64)
 
 
 def _slopes(
@@ -130,13 +134,14 @@ def _row_sums(link: Floats) -> Floats:
     return (link.reshape(b * n, n) @ np.ones(n, link.dtype)).reshape(b, n)
 
 
-def _conjugate(link: Floats, own: Floats, right: Floats) -> Floats | None:
-    """Solutions (B, n) of own * y - link y = right by conjugate gradients; None if it takes long.
+def _conjugate(link: Floats, own: Floats, right: Floats, worth: Floats) -> Floats | None:
+    """Newton's step (B, n), the y / worth with own * y - link y = right, by conjugate gradients;
+    None if that takes long.
 
     A handful of rounds, all tournaments together, beat a factorisation for each. The nearer the
     top, the more exact, since Newton's own error is of the order of the step's square.
     """
-    near, scale = link.astype(np.float32), own.astype(np.float32)
+    near, scale = link.astype(np.float32, copy=False), own.astype(np.float32)
     rest = right.astype(np.float32)
     solution = np.zeros_like(rest)
     move = rest / scale
@@ -150,7 +155,7 @@ def _conjugate(link: Floats, own: Floats, right: Floats) -> Floats | None:
         toward = rest / scale
         size, before = _dot(rest, toward), size
         if (size <= enough).all():
-            return solution.astype(np.float64)
+            return solution / worth
         move *= (size / before)[:, None]
         move += toward
     return None
