@@ -51,6 +51,9 @@ class Table:
     candidates it plays for. `places`: its place in the input. `teams`: seats whose final answer is the
     same have the same number. `scores` and `truth` (1 right, 0 wrong, or any worth): empty where the
     input has none.
+
+    `votes`: how many verdicts there are to be had of a pair; None without limit, 2 one in each order, 1
+    one alone. A recorded judge has no more than it has.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Table:
         teams: Sequence[int] = (),
         scores: Sequence[float] = (),
         truth: Sequence[float] = (),
+        votes: int | None = None,
     ) -> None:
         self.n = n
         self.seats = range(n)
@@ -71,6 +75,7 @@ class Table:
         self.teams = tuple(teams) or tuple(range(n))
         self.scores = tuple(scores)
         self.truth = tuple(truth)
+        self.votes = votes
         self._seed = seed
         self._asked: dict[tuple[int, int], int] = {}
         self._matches: list[Match] = []
@@ -209,11 +214,14 @@ class Tournament:
         teams: Sequence[int] = (),
         scores: Sequence[float] = (),
         truth: Sequence[float] = (),
+        votes: int | None = None,
         retries: int = 1,
     ) -> None:
         if n < 1:
             raise BonError("a tournament needs at least one candidate")
-        self._table = Table(n, seed, sizes, places=places, teams=teams, scores=scores, truth=truth)
+        self._table = Table(
+            n, seed, sizes, places=places, teams=teams, scores=scores, truth=truth, votes=votes
+        )
         self._root = _Frame(strategy(self._table).__await__())
         self._retries = retries
         self._waiters: dict[Ask, _Waiter | None] = {}

@@ -95,6 +95,7 @@ class Recorded:
             seed=f"{rng.getrandbits(64):x}",
             places=[recording.names.index(name) for name in seats],
             truth=[worth[name] for name in seats],
+            votes=1 if self.split else 2,
             retries=0,
         )
         heard = recording.half(self.seed) if self.split else set()
