@@ -143,14 +143,17 @@ def row(measured: Measured, difference: float | None) -> str:
 
 
 def measure(case: Case, seconds: float = 6.0) -> Measured:
-    """Rounds of one side after the other until the time is up; short calls are repeated."""
+    """Rounds of one side after the other until the time is up; short calls are repeated.
+
+    A peer whose first round takes longer than that gets no second one.
+    """
     clock = time.perf_counter if case.peer == "arena-rank" else time.process_time
     sides = (case.ours, case.theirs)
     case.ours()
-    repeats = [max(1, int(0.02 / max(timed(side, 1, clock), 1e-9))) for side in sides]
-    best = [float("inf"), float("inf")]
     end = time.perf_counter() + seconds
-    while best[1] == float("inf") or time.perf_counter() < end:
+    best = [timed(side, 1, clock) for side in sides]
+    repeats = [max(1, int(0.02 / max(once, 1e-9))) for once in best]
+    while time.perf_counter() < end:
         for k, side in enumerate(sides):
             best[k] = min(best[k], timed(side, repeats[k], clock))
     return Measured(case, best[0], best[1] / case.part)
