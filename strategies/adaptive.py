@@ -55,17 +55,21 @@ async def adaptive(
     once = Target(target) is Target.ROUND_ROBIN
     posterior = _table_posterior(table, bias) if once else OrderPosterior(table.n, bias=bias)
     luck = np.array([table.rng("luck", seat).random() for seat in table.seats])
+    lucky_pair = 1e-9 * (luck[:, None] + luck)
     asked, void = np.zeros((2, table.n, table.n), dtype=np.int64)
     unbeaten = np.ones(table.n, dtype=bool)
     left, tokens = max_comparisons or PATIENCE * table.n, max_judge_tokens or float("inf")
     while left > 0 and tokens > 0:
         chances = posterior.among_best()
-        rivals = np.delete(unbeaten, chances.argmax())
-        if 1.0 - chances.max() <= error and (once or not rivals.any()):
+        leader = chances.argmax()
+        if 1.0 - chances[leader] <= error and (once or unbeaten.sum() <= unbeaten[leader]):
             break
         gain = posterior.information()
         gain[(asked > 0) if once else (void >= VOIDS)] = 0.0
-        cells = _choose(gain, asked, luck, min(width, left), repeatable=not once)
+        gain.flat[:: table.n + 1] = 0.0
+        cells = _choose(
+            gain, posterior.best(), asked, lucky_pair, min(width, left), repeatable=not once
+        )
         if not cells:
             break
         for told in await table.together([table.compare(*cell) for cell in cells]):
@@ -87,9 +91,9 @@ VOIDS = 2
 """Final VOIDs after which a pair is not asked in that order again."""
 SILENCE = 3e-4
 """Expected information, in nats, below which a comparison is not worth asking."""
-CROWD = 0.8
+CROWD = 0.9, 0.6
 """What a comparison leaves of the information of others in the same round that share a candidate with
-it; of its own pair's, where both are shared, the square."""
+it: the likelier winner of the two, and the other."""
 
 
 def _table_posterior(table: Table, bias: float) -> TablePosterior:
@@ -98,29 +102,36 @@ def _table_posterior(table: Table, bias: float) -> TablePosterior:
 
 
 def _choose(
-    gain: Floats, asked: Counts, luck: Floats, width: int, *, repeatable: bool
+    gain: Floats, best: Floats, asked: Counts, luck: Floats, width: int, *, repeatable: bool
 ) -> list[tuple[int, int]]:
-    """The cells to ask next, most telling first; between equals balanced slots decide, then luck."""
-    np.fill_diagonal(gain, 0.0)
-    silence = SILENCE
-    chosen: list[tuple[int, int]] = []
+    """The cells to ask next, most telling first; between equals luck decides, then balanced slots."""
+    gain[gain <= SILENCE] = 0.0
     asked = asked.copy()
+    chosen: list[tuple[int, int]] = []
     while len(chosen) < width:
-        slots = asked.sum(1) - asked.sum(0)
-        lean = 1e-11 * (asked - asked.T) + 1e-13 * (slots[:, None] - slots)
-        cell = int((gain * (1.0 - lean) + 1e-9 * (luck[:, None] + luck) - lean).argmax())
-        first, second = divmod(cell, len(gain))
-        if gain[first, second] <= silence:
+        first, second = divmod(int((gain + luck).argmax()), len(gain))
+        if gain[first, second] == 0.0:
             break
+        if gain[second, first] > gain[first, second] - 1e-9:
+            lean = asked[first, second] - asked[second, first]
+            if lean > 0 or (lean == 0 and _firsts(asked, first) > _firsts(asked, second)):
+                first, second = second, first
         chosen.append((first, second))
+        if len(chosen) == width:
+            break
         asked[first, second] += 1
-        both = [first, second]
-        gain[both] *= CROWD
-        gain[:, both] *= CROWD
+        likelier, other = sorted(chosen[-1], key=lambda seat: -best[seat])
+        for seat, crowd in ((likelier, CROWD[0]), (other, CROWD[1])):
+            gain[seat] *= crowd
+            gain[:, seat] *= crowd
         if not repeatable:
             gain[first, second] = 0.0
-        silence *= CROWD
     return chosen
+
+
+def _firsts(asked: Counts, seat: int) -> int:
+    """How much more often a seat was shown first than second."""
+    return int(asked[seat].sum() - asked[:, seat].sum())
 
 
 def _check(

@@ -78,8 +78,8 @@ def _bradley_terry(spread: float) -> Floats:
 
 
 def _worlds() -> tuple[World, ...]:
-    constant = dict.fromkeys((0.02, 0.06, 0.12, 0.18, 0.25, 0.32), 5 / 32) | {0.4: 2 / 32}
-    found = [World("constant", 0.7 * share, tuple(_at(rate))) for rate, share in constant.items()]
+    constant = (0.02, 0.06, 0.12, 0.18, 0.25, 0.32, 0.4)
+    found = [World("constant", 0.7 / len(constant), tuple(_at(rate))) for rate in constant]
     found += [World("graded", 0.1 / 2, tuple(_bradley_terry(s))) for s in (1.5, 4.0)]
     found += [World("alike", 0.1, tuple((_at(r) + _at(0.5)) / 2)) for r in (0.12,)]
     for rate in (0.15, 0.3):  # half of the error once for the pair, half in each call
@@ -102,13 +102,15 @@ class OrderPosterior:
         self._law = np.array([world.law for world in worlds])
         self._misled = np.array([world.misled for world in worlds])
         self._log_evidence = np.log([world.prior for world in worlds])
+        self._faithful = 1.0 - self._misled
         self._log_bias = -0.5 * ((BIASES - bias) / BIAS_SD) ** 2
+        self._slot = int(np.abs(BIASES - bias).argmin())
         k, levels = len(worlds), _levels(n)
         self._mass, self._sum_below = levels
-        # What the verdicts on pair (a, b) say if a is above b: by flip rate, and by world as a log
-        # likelihood, as a share of both orders, as the chance of the next verdict, and of equality.
+        # What the verdicts on pair (a, b) say if a is above b: by flip rate (log), and by world as a
+        # likelihood (up to a factor), as a share of both orders, as the chance of the next verdict, and of equality.
         self._by_flip = np.zeros((n, n, len(FLIPS)))
-        self._likelihood = np.zeros((n, n, k))
+        self._total = np.ones((n, n, k))
         self._share = np.full((n, n, k), 0.5)
         right = self._law @ (1.0 - FLIPS)
         right += self._misled * (1.0 - 2.0 * right)
@@ -124,43 +126,38 @@ class OrderPosterior:
         self._above = np.full((n, n, k), 0.5)
         self._expected = np.full((n, n, k), 0.5)
         self._messages = np.full((n, k, LEVELS), 0.5 ** (n - 1))
-        self._top = np.full((n, k), (n - 1) * np.log(0.5))
+        self._top = np.full((n, k), 0.5 ** (n - 1))
         self._conclude()
 
     @property
     def bias(self) -> float:
         """What the first slot is believed to be worth, in log-odds."""
-        return float(BIASES[self._slot_bias()])
+        return float(BIASES[self._slot])
 
     def tell(self, first: int, second: int, score: float | None) -> None:
         """Take one verdict: 1 where the first won, 0 the second, .5 a tie, None a VOID."""
         if score is None:
             return
-        i, j = first, second
-        self.told[i, j] += 1
-        self._meet(i, j)
-        if_above, if_below = _LIKELIHOOD[self._slot_bias(), int(2.0 * score)]
-        self._learn_bias(i, j, score)
-        by_flip, law, misled = self._by_flip, self._law, self._misled
-        by_flip[i, j] += if_above
-        by_flip[j, i] += if_below
-        both = np.stack([by_flip[i, j], by_flip[j, i]])
-        scale = both.max()
-        both = np.exp(both - scale)
-        wins, total = (both[:, None] * _NEXT).swapaxes(0, 1) @ law.T
-        total = (1.0 - misled) * total + misled * total[::-1] + 1e-290
-        wins = (1.0 - misled) * wins + misled * (both * FLIPS @ law.T)[::-1]
-        likelihood = np.log(total) + scale
-        self._weigh(i, j, likelihood)
-        share = np.clip(total / total.sum(0), 1e-9, 1.0 - 1e-9)
-        for a, b, k in ((i, j, 0), (j, i, 1)):
-            below, old, new = self._below[b * self.n + a], self._share[a, b], share[k]
-            self._messages[a] *= _message(new, below) / _message(old, below)
-            self._top[a] += np.log(new / old)
-            self._likelihood[a, b], self._share[a, b] = likelihood[k], new
-            self._next[a, b] = wins[k] / total[k]
-            self._equal[a, b] = law[:, -1] * both[k, -1] / total[k]
-        self._spread(i, j)
+        self.told[first, second] += 1
+        self._meet(first, second)
+        either, other = np.array([first, second]), np.array([second, first])
+        seen = self._by_flip[either, other] + _LIKELIHOOD[self._slot, int(2.0 * score)]
+        self._by_flip[either, other] = seen
+        self._learn_bias(first, second, score)
+        seen = np.exp(seen - seen.max())
+        rightly, wins, misled = (seen * _SEEN) @ self._law.T
+        total = self._faithful * rightly + self._misled * rightly[::-1] + 1e-290
+        self._next[either, other] = (self._faithful * wins + self._misled * misled[::-1]) / total
+        self._equal[either, other] = self._law[:, -1] * seen[:, -1:] / total
+        share = total / (total[0] + total[1])
+        np.maximum(share, 1e-9, out=share)
+        old, below = self._share[either, other], self._below[other * self.n + either]
+        self._weigh(self._above[first, second], total, self._total[either, other])
+        self._total[either, other] = total
+        self._messages[either] *= _message(share, below) / _message(old, below)
+        self._top[either] *= share / old
+        self._share[either, other] = share
+        self._spread(first, second)
         self._conclude()
 
     def best(self) -> Floats:
@@ -190,24 +187,19 @@ class OrderPosterior:
         gain: Floats = entropy[0] - known - known.T - neither * entropy[2]
         return gain
 
-    def _slot_bias(self) -> int:
-        weight = np.exp(self._log_bias - self._log_bias.max())
-        return int(np.rint(weight @ np.arange(len(BIASES)) / weight.sum()))
-
     def _learn_bias(self, i: int, j: int, score: float) -> None:
         if score == 0.5:
             return
-        above = _odds(self._share[i, j], self._above[i, j]) @ self._weight
-        first_wins = (above * _FIRST_ABOVE + (1.0 - above) * _FIRST_BELOW) @ (
-            self._weight @ self._law
-        )
+        above = float(_odds(self._share[i, j], self._above[i, j]) @ self._weight)
+        first_wins = (_FIRST_BELOW + above * _FIRST_GAIN) @ (self._weight @ self._law)
         self._log_bias += np.log(first_wins if score == 1.0 else 1.0 - first_wins)
+        weight = np.exp(self._log_bias - self._log_bias.max())
+        self._slot = round(float(weight @ _SLOTS) / float(weight.sum()))
 
-    def _weigh(self, i: int, j: int, likelihood: Floats) -> None:
+    def _weigh(self, above: Floats, total: Floats, old: Floats) -> None:
         """Weigh the worlds by how well they foretold this pair, given everything else."""
-        above = np.log(self._above[i, j]), np.log(self._above[j, i])
-        old = np.logaddexp(above[0] + self._likelihood[i, j], above[1] + self._likelihood[j, i])
-        self._log_evidence += np.logaddexp(above[0] + likelihood[0], above[1] + likelihood[1]) - old
+        foretold = above * total[0] + (1.0 - above) * total[1]
+        self._log_evidence += np.log(foretold / (above * old[0] + (1.0 - above) * old[1]))
 
     def _meet(self, i: int, j: int) -> None:
         """Give the pair its cavities, if it is new, and its chances but for its own verdicts."""
@@ -262,7 +254,7 @@ class OrderPosterior:
     def _conclude(self) -> None:
         weight = np.exp(self._log_evidence - self._log_evidence.max())
         self._weight: Floats = weight / weight.sum()
-        best = np.exp(self._top - self._top.max(0)) / (self._messages @ self._mass)
+        best = self._top / (self._messages @ self._mass)
         self._best_by_world: Floats = best / best.sum(0)
         self._best: Floats = self._best_by_world @ self._weight
 
@@ -307,5 +299,8 @@ def _likelihoods() -> Floats:
 
 
 _LIKELIHOOD = _likelihoods()
-_FIRST_ABOVE, _FIRST_BELOW = np.exp(_LIKELIHOOD[:, 2]).swapaxes(0, 1)
-_NEXT = np.stack([1.0 - FLIPS, np.ones(len(FLIPS))])
+_FIRST_BELOW = np.exp(_LIKELIHOOD[:, 2, 1])
+_FIRST_GAIN = np.exp(_LIKELIHOOD[:, 2, 0]) - _FIRST_BELOW
+_SLOTS = np.arange(len(BIASES))
+# What a pair's verdicts were, and in which the next is won by the one above, or by the other.
+_SEEN = np.stack([np.ones(len(FLIPS)), 1.0 - FLIPS, FLIPS])[:, None]
