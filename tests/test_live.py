@@ -108,31 +108,28 @@ def test_a_knockout_names_a_winner_with_its_reasoning_and_probability(engines: E
         assert verdict.output_tokens > 20
 
 
-def test_the_judge_finds_the_right_one_of_two_in_either_order(engines: Engines) -> None:
-    right, wrong = "4 + 13 = 17\n17 - 8 = 9\n\\boxed{9}", "4 + 13 = 17\n17 - 8 = 11\n\\boxed{11}"
+def test_the_judge_tells_right_from_wrong_more_often_than_a_coin(engines: Engines) -> None:
     judge = JudgeModel().judge(engines.judge)
+    asked = problems(24)
 
-    async def ask() -> list[tuple[Outcome, Outcome]]:
-        async def one(first: str, second: str, repeat: int) -> Outcome:
+    async def ask() -> int:
+        async def one(prompt: Prompt, right_first: bool) -> bool:
+            answer = int(prompt.answer or 0)
+            pair = [f"\\boxed{{{answer}}}", f"\\boxed{{{answer + 7}}}"]
+            first, second = pair if right_first else pair[::-1]
             verdict = await judge.compare(
-                QUESTION, first, second, repeat=repeat, attempt=0, priority=0
+                prompt.text, first, second, repeat=0, attempt=0, priority=0
             )
-            return verdict.outcome
+            return verdict.outcome is (Outcome.FIRST if right_first else Outcome.SECOND)
 
         async with asyncio.TaskGroup() as tasks:
-            asked = [
-                (
-                    tasks.create_task(one(right, wrong, repeat)),
-                    tasks.create_task(one(wrong, right, repeat)),
-                )
-                for repeat in range(8)
-            ]
-        return [(forth.result(), back.result()) for forth, back in asked]
+            calls = [tasks.create_task(one(p, order)) for p in asked for order in (True, False)]
+        return sum(call.result() for call in calls)
 
-    outcomes = engines.run(ask())
-    found = sum(forth is Outcome.FIRST for forth, _ in outcomes)
-    found += sum(back is Outcome.SECOND for _, back in outcomes)
-    assert found >= 12, f"the judge found the right response {found} times of 16"
+    found = engines.run(ask())
+    assert found > len(asked), (
+        f"the judge found the right response {found} times of {2 * len(asked)}"
+    )
 
 
 def test_a_thinking_budget_forces_a_verdict(engines: Engines) -> None:

@@ -62,11 +62,62 @@ def wrong_response(expression: str, rng: random.Random) -> str:
             return response(steps)
 
 
+OFFSET = 1_000
+"""The judge's running total starts here, so that it never goes below zero."""
+
+
+def digits(number: int, width: int) -> str:
+    """Digits from the units up, for a carry is known before the digit that it goes into."""
+    return f"{number:0{width}d}"[::-1]
+
+
+def added(total: int, op: str, term: int) -> tuple[str, str]:
+    """One line of a sum: what is given, and what is to be worked out.
+
+    Behind each digit but the last stands whether it carries over (`'`) or not (`.`), so that no digit
+    depends on more than the three marks in its own column.
+    """
+    result = total + term if op == "+" else total - term
+    marks = ""
+    for place in range(4):
+        unit = 10 ** (place + 1)
+        low = total % unit + term % unit if op == "+" else total % unit - term % unit
+        marks += digits(result, 4)[place] + ("" if place == 3 else "." if 0 <= low < unit else "'")
+    return f"\n{op}{digits(term, 2)}=", marks
+
+
+def recomputation(expression: str) -> str:
+    """The sum in a form that a tiny model gets right where it fails at the policy's.
+
+    A line a term, all of one length, so that the digits which make up a digit stand at fixed distances
+    before it; digits from the units up; an offset in place of a sign; at last the result as usual.
+    """
+    first, rest = terms(expression)
+    total = OFFSET
+    text = ".".join(digits(total, 4))
+    for op, term in [("+", first), *rest]:
+        text += "".join(added(total, op, term))
+        total += term if op == "+" else -term
+    return f"{text}\n= {total - OFFSET}"
+
+
+def drill(rng: random.Random, lines: int = 9) -> list[tuple[str, bool]]:
+    """A long chain in the form of `recomputation`, in pieces; True for those that are to be worked out."""
+    total = OFFSET + rng.randrange(-300, 400)
+    pieces = [(".".join(digits(total, 4)), False)]
+    for _ in range(lines):
+        term = rng.randrange(10, 100)
+        plus = total < OFFSET - 300 or (total < OFFSET + 400 and rng.random() < 0.5)
+        given, wanted = added(total, "+" if plus else "-", term)
+        total += term if plus else -term
+        pieces += [(given, False), (wanted, True)]
+    return [*pieces, ("\n=", False), (f" {total - OFFSET}", True)]
+
+
 def thinking(expression: str, first: str, second: str) -> str:
     """What the judge writes before `</think>`: the sum recomputed, then both answers beside it."""
-    steps = solve(expression)
-    right = str(steps[-1][3])
-    lines = [working(steps)]
+    right = str(solve(expression)[-1][3])
+    lines = [recomputation(expression)]
     for slot, text in ((1, first), (2, second)):
         answer = final_answer(text) or "none"
         lines.append(f"{slot}: {answer} vs {right} {'ok' if answer == right else 'no'}")

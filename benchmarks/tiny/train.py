@@ -29,7 +29,10 @@ from benchmarks.tiny.problems import Problem
 from benchmarks.tiny.sample import sample
 
 SHAPE = Shape(hidden=128, layers=3, heads=2, head_dim=64, inner=384)
-POLICY_TEMPERATURE = 1.0
+POLICY_TEMPERATURE = 1.5
+"""What tiny-policy ships with; chosen on validation problems, with the length of its training."""
+POOL_TEMPERATURE = 1.0
+"""Of the responses that the judge learns from: closer to the mistakes that are hard to tell."""
 POLICY_TOKENS = 128
 JUDGE_TOKENS = 512
 
@@ -41,10 +44,12 @@ class Scale:
     problems: int = 200_000
     base_problems: int = 60_000
     base_steps: int = 2_200
-    policy_steps: int = 300
+    policy_steps: int = 900
     sampled_problems: int = 3_000
     samples: int = 6
-    judge_steps: int = 2_200
+    drill_steps: int = 3_600
+    sums_steps: int = 500
+    judge_rounds: tuple[int, ...] = (600, 750, 700)
     batch: int = 64
 
 
@@ -54,7 +59,9 @@ QUICK = Scale(
     base_steps=10,
     policy_steps=10,
     sampled_problems=20,
-    judge_steps=10,
+    drill_steps=10,
+    sums_steps=10,
+    judge_rounds=(10, 10, 10),
     batch=8,
 )
 
@@ -120,7 +127,7 @@ def sample_responses(
     written = sample(
         model,
         [encoder.prompt(prompts.policy(problem.prompt)) for problem in asked],
-        temperature=POLICY_TEMPERATURE,
+        temperature=POOL_TEMPERATURE,
         max_tokens=POLICY_TOKENS,
         pad=encoder.pad,
         end=encoder.end,
@@ -172,6 +179,39 @@ def pair_source(
             pair = [rng.choice(rights), rng.choice(rights)]
         rng.shuffle(pair)
         return judge_example(problem, pair[0], pair[1], encoder, rng)
+
+    return draw
+
+
+def drill_source(encoder: tokenizer.Encoder) -> Callable[[random.Random], Example]:
+    """Long chains of the judge's own form of a sum, without a prompt: nothing but arithmetic to learn."""
+
+    def draw(rng: random.Random) -> Example:
+        ids: list[int] = []
+        learn: list[bool] = []
+        for text, wanted in traces.drill(rng):
+            piece = encoder.text(text)
+            ids += piece
+            learn += [wanted] * len(piece)
+        return Example(ids, learn)
+
+    return draw
+
+
+def bare_pair_source(
+    train: list[Problem], encoder: tokenizer.Encoder
+) -> Callable[[random.Random], Example]:
+    """Pairs of bare final answers: short, so that many sums are seen in little time."""
+
+    def draw(rng: random.Random) -> Example:
+        problem = rng.choice(train)
+        right = int(problem.answer)
+        answers = [right, right + rng.choice((-1, 1)) * rng.choice((1, 2, 10, 10, 20, 100, 7))]
+        if rng.random() < 0.1:
+            answers[0] = right - 10
+        rng.shuffle(answers)
+        first, second = (f"\\boxed{{{answer}}}" for answer in answers)
+        return judge_example(problem, first, second, encoder, rng)
 
     return draw
 
@@ -270,31 +310,60 @@ def train_policy(out: Path, train: list[Problem], scale: Scale, log: Log) -> Non
     save(policy, vocabulary, chat, POLICY_TEMPERATURE, POLICY_TOKENS, folder)
 
 
+def judge_rounds(
+    judge: Qwen2ForCausalLM,
+    train: list[Problem],
+    pool: list[tuple[Problem, list[str], list[str]]],
+    encoder: tokenizer.Encoder,
+    scale: Scale,
+    first: int = 0,
+) -> None:
+    """Train on pairs, each round with a learning rate that rises and falls anew."""
+    for number, steps in enumerate(scale.judge_rounds[first:], start=first):
+        fit(
+            judge,
+            pair_source(train, pool, encoder),
+            steps=steps,
+            batch=scale.batch,
+            rate=2e-3,
+            pad=encoder.pad,
+            seed=4 if number == 0 else 100 + number,
+            name=f"judge {number + 1}",
+        )
+
+
 def train_judge(out: Path, train: list[Problem], scale: Scale, log: Log) -> None:
-    """Writes tiny-rrm: the base, trained on to compare."""
+    """Writes tiny-rrm: the base, trained on to add, then to recompute sums, then to compare responses."""
     judge, vocabulary = load_base(out)
     encoder = tokenizer.Encoder(vocabulary)
     by_id = {problem.id: problem for problem in train}
     rows = json.loads((out / "responses.json").read_text(encoding="utf-8"))
     pool = [(by_id[key], right, wrong) for key, right, wrong in rows if wrong]
     log(f"judge: {judge.num_parameters()} parameters, {len(pool)} problems with wrong responses")
-    chat, folder = tokenizer.JUDGE_CHAT, out / "tiny-rrm"
-
-    def keep() -> None:
-        save(judge, vocabulary, chat, prompts.TEMPERATURE, JUDGE_TOKENS, folder)
-
     fit(
         judge,
-        pair_source(train, pool, encoder),
-        steps=scale.judge_steps,
+        drill_source(encoder),
+        steps=scale.drill_steps,
+        batch=scale.batch // 2,
+        rate=2e-3,
+        pad=encoder.pad,
+        seed=6,
+        name="drill",
+    )
+    fit(
+        judge,
+        bare_pair_source(train, encoder),
+        steps=scale.sums_steps,
         batch=scale.batch,
         rate=2e-3,
         pad=encoder.pad,
-        seed=4,
-        name="judge",
-        at=dict.fromkeys(range(500, scale.judge_steps, 500), keep),
+        seed=5,
+        name="sums",
     )
-    keep()
+    judge_rounds(judge, train, pool, encoder, scale)
+    save(
+        judge, vocabulary, tokenizer.JUDGE_CHAT, prompts.TEMPERATURE, JUDGE_TOKENS, out / "tiny-rrm"
+    )
 
 
 STAGES = {"base": train_base, "policy": train_policy, "judge": train_judge}
