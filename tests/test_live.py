@@ -31,6 +31,9 @@ from bon.types import Message, Outcome, Prompt, Result
 
 pytestmark = [
     pytest.mark.live,
+    # what vLLM leaves open when an engine stops is not ours to mend
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed"),
 ]
 
@@ -133,7 +136,7 @@ def test_the_judge_tells_right_from_wrong_more_often_than_a_coin(engines: Engine
 
 
 def test_a_thinking_budget_forces_a_verdict(engines: Engines) -> None:
-    job = Job(judge=JudgeModel(thinking_budget=8), n=4)
+    job = Job(judge=JudgeModel(thinking_budget=8), n=4, group_by="none")
     [result] = engines.run(play(problems(1), job, engines.policy, engines.judge))
     asked = [c for c in result.comparisons if c.attempt == 0]
     assert asked
@@ -142,7 +145,7 @@ def test_a_thinking_budget_forces_a_verdict(engines: Engines) -> None:
 
 
 def test_thinking_that_hits_the_limit_is_void_and_the_tournament_goes_on(engines: Engines) -> None:
-    job = Job(judge=JudgeModel(max_tokens=8), n=4)
+    job = Job(judge=JudgeModel(max_tokens=8), n=4, group_by="none")
     [result] = engines.run(play(problems(1), job, engines.policy, engines.judge))
     assert result.winner is not None
     assert {c.verdict.void_reason for c in result.comparisons} == {"truncated"}

@@ -49,7 +49,7 @@ class Scale:
     samples: int = 6
     drill_steps: int = 3_600
     sums_steps: int = 500
-    judge_rounds: tuple[int, ...] = (600, 750, 700)
+    judge_rounds: tuple[int, ...] = (600, 750)
     batch: int = 64
 
 
@@ -61,7 +61,7 @@ QUICK = Scale(
     sampled_problems=20,
     drill_steps=10,
     sums_steps=10,
-    judge_rounds=(10, 10, 10),
+    judge_rounds=(10, 10),
     batch=8,
 )
 
