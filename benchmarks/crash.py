@@ -65,8 +65,8 @@ class SlowBackend:
         return Reply((Generation(text, "stop", (1, 2, 3)),), prompt_tokens=9)
 
 
-def crash_once(folder: Path, suffix: str, moment: float | None) -> dict[str, Any]:
-    """One run in `folder`, killed after `moment` seconds (None: left alone) and resumed until it is done."""
+def crash_once(folder: Path, suffix: str, moment: int | None) -> dict[str, Any]:
+    """One run in `folder`, killed at about call `moment` (None: left alone) and resumed until it is done."""
     source, output = folder / "rows.jsonl", folder / f"ranked{suffix}"
     ledger, log = folder / "ledger", folder / "calls.log"
     _write_rows(source)
@@ -75,7 +75,10 @@ def crash_once(folder: Path, suffix: str, moment: float | None) -> dict[str, Any
     killed, lost, again = 0, 0, 0
     child = _start(arguments, log)
     if moment is not None:
-        time.sleep(moment)
+        patience = time.monotonic() + 60
+        while len(_calls(log, "begin")) < moment and time.monotonic() < patience:
+            time.sleep(0.001)
+        time.sleep(random.random() * 0.01)
         os.kill(child, signal.SIGKILL)
     ended: set[str] = set()
     if _wait(child) != 0:
@@ -103,18 +106,16 @@ def crash_runs(runs: int, seed: int = 0) -> dict[str, Any]:
     """`runs` runs killed at random moments, against one of each format that nobody disturbs."""
     luck = random.Random(seed)
     calm: dict[str, dict[str, Any]] = {}
-    seconds = 0.0
     for suffix in SUFFIXES:
-        began = time.monotonic()
         with tempfile.TemporaryDirectory() as name:
             calm[suffix] = crash_once(Path(name), suffix, None)
-        seconds = max(seconds, time.monotonic() - began)
     total = {"killed": 0, "lost": 0, "again": 0}
     identical = True
     for run in range(runs):
         suffix = SUFFIXES[run % len(SUFFIXES)]
         with tempfile.TemporaryDirectory() as name:
-            found = crash_once(Path(name), suffix, luck.random() * seconds)
+            moment = luck.randrange(len(calm[suffix]["verdicts"]))
+            found = crash_once(Path(name), suffix, moment)
         for key in total:
             total[key] += found[key]
         same_verdicts = all(
