@@ -27,7 +27,9 @@ def believe(n: int, told: Told, worlds: tuple[World, ...] = WORLDS) -> OrderPost
     return posterior
 
 
-def summed(n: int, told: Told, worlds: tuple[World, ...] = WORLDS) -> tuple[list[float], list[float]]:
+def summed(
+    n: int, told: Told, worlds: tuple[World, ...] = WORLDS
+) -> tuple[list[float], list[float]]:
     """Chance to be best, and to be among the best: a sum over orders, worlds, and the fate of each pair.
 
     Without position bias, which the posterior would learn.
@@ -36,10 +38,17 @@ def summed(n: int, told: Told, worlds: tuple[World, ...] = WORLDS) -> tuple[list
     for world, order in product(worlds, permutations(range(n))):
         chance, equal_to_top = world.prior, dict.fromkeys(range(n), 0.0)
         for above, below in ((a, b) for i, a in enumerate(order) for b in order[i + 1 :]):
-            scores = [s if first == above else 1.0 - s for first, second, s in told if {first, second} == {above, below}]
+            scores = [
+                s if first == above else 1.0 - s
+                for first, second, s in told
+                if {first, second} == {above, below}
+            ]
             fates = [
                 share * np.prod([(1.0 - rate) ** s * rate ** (1.0 - s) for s in scores_of])
-                for misled, scores_of in ((world.misled, [1.0 - s for s in scores]), (1.0 - world.misled, scores))
+                for misled, scores_of in (
+                    (world.misled, [1.0 - s for s in scores]),
+                    (1.0 - world.misled, scores),
+                )
                 for rate, share in zip(FLIPS, misled * np.array(world.law), strict=True)
             ]
             chance *= sum(fates)
@@ -73,7 +82,9 @@ def test_three_candidates_as_the_sum_over_all_orders_has_them(count: int, seed: 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.kind)
 def test_every_world_by_itself_as_the_sum_over_all_orders_has_it(world: World) -> None:
     told = verdicts(4, 10, 7)
-    assert believe(4, told, (world,)).best() == pytest.approx(summed(4, told, (world,))[0], abs=0.03)
+    assert believe(4, told, (world,)).best() == pytest.approx(
+        summed(4, told, (world,))[0], abs=0.03
+    )
 
 
 def test_the_share_of_all_worlds_is_one_and_each_law_is_a_law() -> None:

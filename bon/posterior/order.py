@@ -81,7 +81,7 @@ def _worlds() -> tuple[World, ...]:
     constant = (0.02, 0.06, 0.12, 0.18, 0.25, 0.32, 0.4)
     found = [World("constant", 0.7 / len(constant), tuple(_at(rate))) for rate in constant]
     found += [World("graded", 0.1 / 2, tuple(_bradley_terry(s))) for s in (1.5, 4.0)]
-    found += [World("alike", 0.1, tuple((_at(r) + _at(0.5)) / 2)) for r in (0.12,)]
+    found += [World("alike", 0.1 / 2, tuple((_at(r) + _at(0.5)) / 2)) for r in (0.06, 0.2)]
     for rate in (0.15, 0.3):  # half of the error once for the pair, half in each call
         misled = rate / 2.0
         passing = (rate - misled) / (1.0 - 2.0 * misled)
@@ -106,7 +106,7 @@ class OrderPosterior:
         self._log_bias = -0.5 * ((BIASES - bias) / BIAS_SD) ** 2
         self._slot = int(np.abs(BIASES - bias).argmin())
         k, levels = len(worlds), _levels(n)
-        self._mass, self._sum_below = levels
+        self._mass, self._sums = levels
         # What the verdicts on pair (a, b) say if a is above b: by flip rate (log), and by world as a
         # likelihood (up to a factor), as a share of both orders, as the chance of the next verdict, and of equality.
         self._by_flip = np.zeros((n, n, len(FLIPS)))
@@ -116,14 +116,17 @@ class OrderPosterior:
         right += self._misled * (1.0 - 2.0 * right)
         self._next = np.tile(right, (n, n, 1))
         self._equal = np.tile(self._law[:, -1], (n, n, 1))
-        # What is believed of s, and what without its verdicts with t, for the t it has met: mass and
-        # cumulative mass over the levels.
+        self._equal[np.diag_indices(n)] = 0.0
+        # What is believed of s, and what without its verdicts with t, for the t it has met: mass, and
+        # mass below and above each level.
         self._belief = np.tile(self._mass, (n, k, 1))
         self._cavity = np.zeros((n * n, k, LEVELS))
-        self._below = np.zeros((n * n, k, LEVELS))
+        self._around = np.zeros((n * n, k, 2 * LEVELS))
         self._edges: list[list[int]] = [[] for _ in range(n)]
-        # The chance that a is above b [a, b]: without their own verdicts, and to win the next verdict.
+        # The chance that a is above b [a, b], without their own verdicts and with them, and that it
+        # wins their next verdict.
         self._above = np.full((n, n, k), 0.5)
+        self._higher = np.full((n, n, k), 0.5)
         self._expected = np.full((n, n, k), 0.5)
         self._messages = np.full((n, k, LEVELS), 0.5 ** (n - 1))
         self._top = np.full((n, k), 0.5 ** (n - 1))
@@ -150,11 +153,11 @@ class OrderPosterior:
         self._next[either, other] = (self._faithful * wins + self._misled * misled[::-1]) / total
         self._equal[either, other] = self._law[:, -1] * seen[:, -1:] / total
         share = total / (total[0] + total[1])
-        np.maximum(share, 1e-9, out=share)
-        old, below = self._share[either, other], self._below[other * self.n + either]
+        np.maximum(share, 1e-15, out=share)
+        old, around = self._share[either, other], self._around[other * self.n + either]
         self._weigh(self._above[first, second], total, self._total[either, other])
         self._total[either, other] = total
-        self._messages[either] *= _message(share, below) / _message(old, below)
+        self._messages[either] *= _message(share, around) / _message(old, around)
         self._top[either] *= share / old
         self._share[either, other] = share
         self._spread(first, second)
@@ -167,25 +170,33 @@ class OrderPosterior:
     def among_best(self) -> Floats:
         """Chance of each candidate to be the best or equal to it."""
         weighted = self._best_by_world * self._weight
-        beside = np.einsum("tk,tik->i", weighted, self._equal)
-        own = np.einsum("ik,iik->i", weighted, self._equal)
-        chances: Floats = self._best + beside - own
+        chances: Floats = self._best + np.einsum("tk,tik->i", weighted, self._equal)
         return chances
 
     def information(self) -> Floats:
-        """What the next verdict on each pair is expected to tell about who is best, in nats."""
-        best, by_world = self._best, self._best_by_world * self._weight
-        # chances that a wins the next verdict against b: in all, and together with a being the best
-        wins = self._expected @ self._weight
-        as_best = np.matmul(self._next, by_world[:, :, None])[..., 0]
-        neither = np.maximum(1.0 - best[:, None] - best, 1e-12)
-        otherwise = wins - as_best - (best - as_best.T)
-        chances = np.stack([wins, as_best / np.maximum(best[:, None], 1e-300), otherwise / neither])
-        np.clip(chances, 1e-9, 1.0 - 1e-9, out=chances)
-        entropy = -chances * np.log(chances) - (1.0 - chances) * np.log1p(-chances)
-        known = best[:, None] * entropy[1]
-        gain: Floats = entropy[0] - known - known.T - neither * entropy[2]
-        return gain
+        """What the next verdict on each pair is expected to tell about who is best, in nats.
+
+        Within each world, and then averaged: what only tells worlds apart is not worth a comparison, for
+        a judge that is of no world in particular would be asked the same pair for ever. To second order
+        in the difference that the best makes to the chances, which needs no logarithms.
+        """
+        wins = self._expected
+        # nobody is best and below another, whatever a world says that the verdicts contradict
+        best = np.minimum(self._best_by_world[:, None], self._higher)
+        neither = np.maximum(1.0 - best - best.swapaxes(0, 1), 1e-9)
+        shift = self._next - wins
+        best *= shift
+        # the others make up for what these two do to the mean, as far as chances can
+        gain = best - best.swapaxes(0, 1)
+        gain *= gain
+        gain /= neither
+        np.minimum(gain, neither, out=gain)
+        shift *= best
+        gain += shift
+        gain += shift.swapaxes(0, 1)
+        gain /= 2.0 * wins * (1.0 - wins) + 1e-12
+        information: Floats = gain @ self._weight
+        return information
 
     def _learn_bias(self, i: int, j: int, score: float) -> None:
         if score == 0.5:
@@ -207,10 +218,12 @@ class OrderPosterior:
             edge = s * self.n + t
             if edge not in self._edges[s]:
                 self._edges[s].append(edge)
-                self._cavity[edge], self._below[edge] = self._normalize(
+                self._cavity[edge], self._around[edge] = self._normalize(
                     self._mass * self._messages[s]
                 )
-        above = np.einsum("kx,kx->k", self._cavity[i * self.n + j], self._below[j * self.n + i])
+        above = np.einsum(
+            "kx,kx->k", self._cavity[i * self.n + j], self._around[j * self.n + i, :, :LEVELS]
+        )
         self._above[i, j], self._above[j, i] = above, 1.0 - above
 
     def _spread(self, i: int, j: int) -> None:
@@ -219,37 +232,41 @@ class OrderPosterior:
         edges = np.array(self._edges[i] + self._edges[j])
         s, t = np.divmod(edges, n)
         share, back = self._share.reshape(n * n, -1), t * n + s
+        np.maximum(self._messages, 1e-280, out=self._messages)
         belief = self._mass * self._messages[both]
         cavity = belief[(s == j).view(np.int8)]
-        cavity /= _message(share[edges], self._below[back])
-        cavity, below = self._normalize(cavity)
+        cavity /= _message(share[edges], self._around[back])
+        cavity, around = self._normalize(cavity)
         share = share[back]
-        change = _message(share, below)
-        change /= _message(share, self._below[edges])
+        change = _message(share, around)
+        change /= _message(share, self._around[edges])
         met = len(self._edges[i])
         self._messages[t[:met]] *= change[:met]
         self._messages[t[met:]] *= change[met:]
-        self._cavity[edges], self._below[edges] = cavity, below
-        self._belief[both], below_both = self._normalize(belief)
-        above = np.einsum("tkx,skx->tsk", self._belief, below_both)
-        above[t, (s == j).view(np.int8)] = np.einsum("ekx,ekx->ek", self._cavity[back], below)
+        self._cavity[edges], self._around[edges] = cavity, around
+        self._belief[both], around_both = self._normalize(belief)
+        above = np.einsum("tkx,skx->tsk", self._belief, around_both[..., :LEVELS])
+        above[t, (s == j).view(np.int8)] = np.einsum(
+            "ekx,ekx->ek", self._cavity[back], around[..., :LEVELS]
+        )
         self._above[:, both] = above
         self._above[both] = 1.0 - above.swapaxes(0, 1)
         above = _odds(self._share[:, both], above)
+        self._higher[:, both] = above
+        self._higher[both] = 1.0 - above.swapaxes(0, 1)
         expected = 1.0 - self._next[both].swapaxes(0, 1)
         expected += above * (self._next[:, both] - expected)
         self._expected[:, both] = expected
         self._expected[both] = 1.0 - expected.swapaxes(0, 1)
 
     def _normalize(self, mass: Floats) -> tuple[Floats, Floats]:
-        """Masses over the levels that sum to 1, and their cumulative sums."""
-        sums = mass @ self._sum_below
-        total = sums[..., -1:]
+        """Masses over the levels that sum to 1, and their sums below and above each level."""
+        sums = mass @ self._sums
+        total = sums[..., :1] + sums[..., LEVELS : LEVELS + 1]
         mass /= total
-        below = sums[..., :-1]
-        below /= total
-        np.maximum(below, 1e-12, out=below)
-        return mass, below
+        sums /= total
+        np.maximum(sums, 1e-18, out=sums)
+        return mass, sums
 
     def _conclude(self) -> None:
         weight = np.exp(self._log_evidence - self._log_evidence.max())
@@ -261,17 +278,18 @@ class OrderPosterior:
 
 @cache
 def _levels(n: int) -> tuple[Floats, Floats]:
-    """Mass of each cell of the grid, and the matrix of sums below each cell and in all."""
+    """Mass of each cell of the grid, and the matrix of sums below and above each cell."""
     left = (0.25 / n) ** (np.arange(LEVELS) / (LEVELS - 1))
     mass = left - np.append(left[1:], 0.0)
     below = np.triu(np.ones((LEVELS, LEVELS)), 1) + 0.5 * np.eye(LEVELS)
-    return mass, np.column_stack([below, np.ones(LEVELS)])
+    return mass, np.column_stack([below, below.T])
 
 
-def _message(share: Floats, below: Floats) -> Floats:
+def _message(share: Floats, sums: Floats) -> Floats:
     """Likelihood of a pair's verdicts by the level of the one, given what the other is believed."""
-    message: Floats = (2.0 * share - 1.0)[..., None] * below
-    message += (1.0 - share)[..., None]
+    share = share[..., None]
+    message: Floats = share * sums[..., :LEVELS]
+    message += (1.0 - share) * sums[..., LEVELS:]
     return message
 
 
