@@ -13,10 +13,11 @@ A record is on its way to the disk, in one system call, the moment its verdict i
 loses none, a power cut at most the last second's. Each has a checksum. What a crash left of a last record
 is cut off when the next writer opens the ledger; damage elsewhere costs the records it hits and no other.
 
-Why segments, and not all of it in SQLite: on two busy cores, verdicts of 1.4 kB, one commit each (WAL,
-synchronous=NORMAL) took 181 us; an appended record 16 us and its place in the index, 4,096 at a time, 13 us
-(`benchmarks/ledger.py` has the current figures). And a log can be cut at any byte, where a truncated B-tree is
-a lost ledger. Why SQLite for the index: keys are found in a few microseconds in constant memory, however
+Why segments, and not all of it in SQLite: on two shared cores a verdict of 1.4 kB took 53 us in SQLite, one
+commit each (WAL, synchronous=NORMAL), 22 us here, looking for its key and indexing it included; beside a
+busy disk 181 us against 29 (`benchmarks/ledger.py`). SQLite reads faster, 12 us against 31, but what is
+read is what no model had to think about. And a log can be cut at any byte, where a truncated B-tree is a
+lost ledger. Why SQLite for the index: keys are found in a few microseconds in constant memory, however
 many there are; a dict of three million would take 400 MB.
 """
 
