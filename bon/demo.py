@@ -12,6 +12,7 @@ from bon.api import Observer, Sampled, bare_errors, both_engines, judge_all, sam
 from bon.catalog import parse_strategy
 from bon.datasets import read_prompts
 from bon.generation.models import BUNDLED
+from bon.generation.shared import shared
 from bon.job import Job
 from bon.types import BonError, Prompt, Result
 
@@ -43,7 +44,10 @@ def problems(count: int) -> list[Prompt]:
 
 
 async def play_demo(prompts: Sequence[Prompt], job: Job, observer: Observer) -> Demo:
-    """Sample once, play every strategy on the same candidates, all in one pool."""
+    """Sample once, play every strategy on the same candidates, all in one pool.
+
+    What both strategies ask is answered once, and counts for both.
+    """
     results: dict[str, dict[int, Result]] = {name: {} for name in STRATEGIES}
     queues = {name: asyncio.Queue[Sampled]() for name in STRATEGIES}
 
@@ -58,13 +62,14 @@ async def play_demo(prompts: Sequence[Prompt], job: Job, observer: Observer) -> 
     async with (
         bare_errors(),
         both_engines(job, observer) as (policy, judge),
+        shared(judge) as once,
         asyncio.TaskGroup() as tasks,
     ):
         tasks.create_task(sample_all(prompts, job, policy, share, observer))
         for name in STRATEGIES:
             entry = replace(job, strategy=parse_strategy(STRATEGIES[name]))
             keep = results[name].__setitem__
-            tasks.create_task(judge_all(taken(name), entry, judge, keep, observer))
+            tasks.create_task(judge_all(taken(name), entry, once, keep, observer))
     in_order = {name: [found[i] for i in range(len(prompts))] for name, found in results.items()}
     return _evaluate(in_order, job.group_by)
 

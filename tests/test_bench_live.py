@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from fakes import Engines, FakeBackend, larger_number, numbers_from_the_seed
 
 import bon.api
@@ -17,7 +15,6 @@ from bon.api import Observer
 from bon.bench.live import no_limit, play_live, with_truth
 from bon.bench.report import Row, rows
 from bon.catalog import parse_strategy
-from bon.cli.bench import command
 from bon.job import Job
 from bon.ledger import Ledger
 from bon.types import BonError, Candidate, Message, Prompt
@@ -90,14 +87,3 @@ def test_a_prompt_that_does_not_say_what_is_right_is_one_clear_line() -> None:
         with_truth([bare])
     with pytest.raises(BonError, match="no prompt"):
         with_truth([])
-
-
-@pytest.mark.live
-def test_the_bundled_models_are_measured() -> None:
-    texts = ["knockout", "round-robin:rule=both"]
-    arguments = ["live", "--problems", "6", "-n", "4", "-q", "--json"]
-    arguments += [word for text in texts for word in ("--strategy", text)]
-    result = CliRunner().invoke(command, arguments, catch_exceptions=False)
-    found = json.loads(result.stdout)
-    assert [row["strategy"] for row in found] == texts
-    assert all(row["judge_tokens"] > 0 for row in found if row["comparisons"])

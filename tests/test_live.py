@@ -6,14 +6,17 @@ One pair of engines serves the tests of the parts; a few tests run whole command
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib.util
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Coroutine, Iterator
+import warnings
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,8 +25,11 @@ import networkx as nx
 import orjson
 import pytest
 
+import bon.bench.live
 from bon.api import Observer, Sampled, both_engines, judge_all, sample_all
-from bon.catalog import strategy
+from bon.bench.live import no_limit, play_live
+from bon.bench.report import rows
+from bon.catalog import parse_strategy, strategy
 from bon.demo import problems
 from bon.generation import Backend, Chat, PromptTooLong, Request, Sampling
 from bon.job import Job, JudgeModel
@@ -67,6 +73,10 @@ class Engines:
     def _stop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        self._loop.close()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()  # what vLLM leaves open is found here, not in the test that comes next
 
 
 @pytest.fixture(scope="module")
@@ -216,17 +226,33 @@ def test_votes_are_aborted_once_they_cannot_matter(engines: Engines) -> None:
     assert sum(len(m.comparisons) < 5 for r in results for m in r.matches) > 0
 
 
+def test_strategies_are_measured_on_the_same_verdicts(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @asynccontextmanager
+    async def running(role: str, *_: object) -> AsyncIterator[Backend]:
+        yield engines.policy if role == "policy" else engines.judge
+
+    monkeypatch.setattr(bon.bench.live, "engine", running)
+    texts = ["knockout", "round-robin:rule=both"]
+    entrants = {text: parse_strategy(text) for text in texts}
+    found = engines.run(play_live(problems(6), entrants, Job(n=4), Observer()))
+    table = rows(no_limit, found, None)
+    assert [row.strategy for row in table] == texts
+    assert all((row.judge_tokens or 0) > 0 for row in table if row.comparisons)
+
+
 # --- whole commands -----------------------------------------------------------------------------------
 
 
-def bon(*arguments: str, cwd: Path, timeout: int = 240) -> subprocess.CompletedProcess[bytes]:
+def run_bon(*arguments: str, cwd: Path, timeout: int = 240) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [*BON, *arguments], cwd=cwd, capture_output=True, timeout=timeout, check=False
     )
 
 
 def test_bon_run_writes_json_alone_to_a_pipe(tmp_path: Path) -> None:
-    done = bon(
+    done = run_bon(
         "run", QUESTION, "-n", "8", "--graph", "graphs", "--graph-format", "graphml", cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr.decode()
@@ -244,12 +270,12 @@ def test_candidates_sampled_today_are_judged_tomorrow(tmp_path: Path) -> None:
     broken = b"this is no JSON\n"
     lines = b"\n".join(map(orjson.dumps, rows)) + b"\n" + broken
     (tmp_path / "prompts.jsonl").write_bytes(lines)
-    sampled = bon(
+    sampled = run_bon(
         "sample", "-f", "prompts.jsonl", "-o", "candidates.jsonl", "-n", "4", cwd=tmp_path
     )
     assert sampled.returncode == 3
     assert "line 4" in sampled.stderr.decode()
-    judged = bon(
+    judged = run_bon(
         "run",
         "-f",
         "candidates.jsonl",
@@ -266,7 +292,7 @@ def test_candidates_sampled_today_are_judged_tomorrow(tmp_path: Path) -> None:
 
 
 def test_bon_demo_prints_its_figures_and_leaves_results_and_a_picture(tmp_path: Path) -> None:
-    done = bon("demo", "--problems", "24", "-n", "4", "--json", cwd=tmp_path)
+    done = run_bon("demo", "--problems", "24", "-n", "4", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr.decode()
     figures = orjson.loads(done.stdout)
     for key in ("random", "majority", "knockout", "round_robin", "oracle"):

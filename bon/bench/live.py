@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 
@@ -14,7 +14,8 @@ from bon.api import Observer, Sampled, bare_errors, both_engines, engine, judge_
 from bon.bench.played import Played, played
 from bon.bench.runner import Columns
 from bon.catalog import Entrant
-from bon.generation import Backend, Reply, Request
+from bon.generation import Backend
+from bon.generation.shared import shared
 from bon.job import Job
 from bon.ledger import Ledger
 from bon.types import BonError, Prompt, Result
@@ -65,16 +66,11 @@ async def play_live(
             ) as policy:
                 await sample_all(prompts, job, policy, sampled.append, observer, ledger)
             judge = await engines.enter_async_context(_judge(job, observer))
-        shared = Shared(judge)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for text, entrant in entrants.items():
-                    entry, keep = replace(job, strategy=entrant), results[text].__setitem__
-                    tasks.create_task(
-                        judge_all(_each(sampled), entry, shared, keep, observer, ledger)
-                    )
-        finally:
-            await shared.close()
+        once = await engines.enter_async_context(shared(judge))
+        async with asyncio.TaskGroup() as tasks:
+            for text, entrant in entrants.items():
+                entry, keep = replace(job, strategy=entrant), results[text].__setitem__
+                tasks.create_task(judge_all(_each(sampled), entry, once, keep, observer, ledger))
     return {
         text: columns([found[i] for i in range(len(prompts))]) for text, found in results.items()
     }
@@ -103,39 +99,3 @@ def _judge(job: Job, observer: Observer) -> AbstractAsyncContextManager[Backend]
 async def _each(sampled: Sequence[Sampled]) -> AsyncIterator[Sampled]:
     for one in sampled:
         yield one
-
-
-class Shared:
-    """A back end that works on each request once, however many strategies make it.
-
-    A draw is a function of its request, seed included, so sharing changes no verdict. A request that
-    its strategy dropped is finished all the same: another may want it.
-    """
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-        self._replies: dict[Hashable, asyncio.Task[Reply]] = {}
-
-    @property
-    def identity(self) -> str:
-        return self._backend.identity
-
-    @property
-    def capacity(self) -> int:
-        return self._backend.capacity
-
-    async def generate(self, request: Request) -> Reply:
-        resumed = request.resume and (request.resume.text, request.resume.token_ids)
-        key = (request.chat, request.sampling, resumed, request.close)
-        if key not in self._replies:
-            self._replies[key] = asyncio.create_task(self._generate(request))
-        return await asyncio.shield(self._replies[key])
-
-    async def close(self) -> None:
-        """Abandon what nobody waits for any more."""
-        for task in self._replies.values():
-            task.cancel()
-        await asyncio.gather(*self._replies.values(), return_exceptions=True)
-
-    async def _generate(self, request: Request) -> Reply:
-        return await self._backend.generate(request)
