@@ -24,10 +24,21 @@ class Policy:
     max_tokens: int = 2048
     system: str = ""
     engine_args: Mapping[str, Any] = field(default_factory=dict)
+    stop: tuple[str, ...] = ()
+    """Texts that end a response; they are no part of it."""
+    json_schema: str | None = None
+    """A JSON schema, as text, that responses have to satisfy."""
 
     def sampler(self, backend: Backend, n: int, seed: int) -> Sampler:
         """The policy on a running engine."""
-        sampling = Sampling(self.max_tokens, self.temperature, self.top_p, n)
+        sampling = Sampling(
+            self.max_tokens,
+            self.temperature,
+            self.top_p,
+            n,
+            stop=self.stop,
+            json_schema=self.json_schema,
+        )
         return Sampler(backend, sampling, self.system, seed)
 
 

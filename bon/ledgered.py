@@ -72,7 +72,13 @@ class LedgeredSampler:
         """As `Sampler.sample`."""
         sampler = self._sampler
         policy = sampler.backend.identity
-        settings = (*astuple(sampler.sampling), sampler.system, sampler.seed)
+        settings = (
+            *astuple(sampler.sampling),
+            sampler.system,
+            sampler.seed,
+            prompt.tools,
+            prompt.raw,
+        )
         key = candidates_key(policy, settings, prompt.messages)
         known = self._ledger.candidates(key)
         if known is not None:

@@ -23,18 +23,26 @@ class Sampler:
     async def sample(self, prompt: Prompt, priority: int = 0) -> tuple[Candidate, ...]:
         """N candidates. Raises `PromptTooLong` or `GenerationFailed` for this prompt alone."""
         messages = prompt.messages
-        if self.system and messages[0].role != "system":
+        if self.system and messages[0].role != "system" and not prompt.raw:
             messages = (Message("system", self.system), *messages)
         key = repr((self.seed, messages)).encode(errors="surrogatepass")
         seed = int.from_bytes(blake2b(key, digest_size=4).digest()) >> 1
+        chat = Chat.raw(messages[0].content) if prompt.raw else Chat.of(messages, prompt.tools)
         reply = await self.backend.generate(
-            Request(Chat.of(messages), replace(self.sampling, seed=seed), priority)
+            Request(chat, replace(self.sampling, seed=seed), priority)
         )
         candidates = []
         for generation in reply.generations:
             thinking, text, _ = split_thinking(generation.text, reply.starts_thinking)
-            tokens = len(generation.token_ids)
-            candidates.append(Candidate(text, thinking, generation.finish_reason, tokens))
+            candidates.append(
+                Candidate(
+                    text,
+                    thinking,
+                    generation.finish_reason,
+                    len(generation.token_ids),
+                    prompt_tokens=reply.prompt_tokens,
+                )
+            )
         if not candidates:
             raise GenerationFailed("the policy returned no candidate")
         return tuple(candidates)

@@ -83,6 +83,7 @@ def totals(result: Result) -> dict[str, Any]:
         "voids": sum(v.outcome is Outcome.VOID for v in verdicts),
         "coin_matches": sum(m.decision is not Decision.VERDICTS for m in result.matches),
         "stages": max((c.stage for c in result.comparisons), default=0),
+        "policy_prompt_tokens": max((c.prompt_tokens for c in result.candidates), default=0),
         "policy_tokens": sum(c.tokens for c in result.candidates),
         "judge_prompt_tokens": sum(v.prompt_tokens for v in verdicts),
         "judge_cached_tokens": sum(v.cached_tokens for v in verdicts),
@@ -126,6 +127,7 @@ def _result_from_json(row: Mapping[str, Any]) -> Result:
                 c["tokens"],
                 c.get("score"),
                 c.get("correct"),
+                c.get("prompt_tokens", 0),
             )
             for c in row["candidates"]
         ),

@@ -65,6 +65,8 @@ class Candidate:
     """What a scalar reward model gives it, where the input says so."""
     correct: bool | None = None
     """Whether it is right, where the input says so."""
+    prompt_tokens: int = 0
+    """Tokens of the prompt that it was sampled from; all candidates of one request share them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +78,18 @@ class Prompt:
     answer: str | None = None
     given: tuple[Candidate, ...] = ()
     """Candidates that came with the prompt; where there are any, none are sampled."""
+    tools: str = ""
+    """Functions that the policy may call, as JSON in the form that OpenAI's `tools` have."""
+    raw: bool = False
+    """The one message is a text to go on with, outside any chat template."""
 
     @property
     def text(self) -> str:
         """The conversation as one text: a lone user turn as it is, otherwise a turn a paragraph."""
-        if len(self.messages) == 1 and self.messages[0].role == "user":
+        if len(self.messages) == 1 and self.messages[0].role == "user" and not self.tools:
             return self.messages[0].content
-        return "\n\n".join(f"{m.role}: {m.content}" for m in self.messages)
+        turns = [f"{m.role}: {m.content}" for m in self.messages]
+        return "\n\n".join([f"tools: {self.tools}", *turns] if self.tools else turns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bon.generation import Chat, GenerationFailed, slot
+from bon.generation import Chat, RequestRefused, slot
 from bon.generation.encoding import ChatEncoder, defuse
 from bon.judge.template import load_template
 from bon.types import BonError, Message
@@ -123,6 +124,34 @@ def test_special_tokens_inside_the_vocabulary_are_broken_up() -> None:
     ]
 
 
+TOOLS = (
+    "{%- for tool in tools -%}<tools>{{ tool | tojson }}</tools>{% endfor -%}"
+    "{{ messages[0]['content'] }}<|im_start|>"
+)
+
+
+@given(TEXT)
+def test_any_text_in_a_tool_leaves_the_special_tokens_to_the_template(text: str) -> None:
+    tools = json.dumps([{"name": "look", "description": text, "parameters": {text: [text]}}])
+    chat = Chat.of([Message("user", "hello")], tools)
+    assert markup(encoder(TOOLS).encode(chat)) == ["<|im_start|>"]
+
+
+def test_tools_stand_where_the_template_shows_them() -> None:
+    chat = Chat.of([Message("user", "hello")], '[{"name": "look"}]')
+    assert decoded(encoder(TOOLS).encode(chat)) == (
+        '<tools>{"name": "look"}</tools>hello<|im_start|>'
+    )
+
+
+@given(TEXT)
+def test_a_raw_text_is_all_that_the_model_sees(text: str) -> None:
+    chat = Chat.raw(text)
+    assert decoded(encoder().encode(chat)) == text
+    assert markup(encoder().encode(chat)) == []
+    assert not encoder().starts_thinking(chat)
+
+
 # --- trusted text -----------------------------------------------------------------------------------
 
 
@@ -153,7 +182,7 @@ def test_a_tokenizer_without_a_chat_template_is_an_error() -> None:
 
 
 def test_a_conversation_that_the_chat_template_refuses_fails_alone() -> None:
-    with pytest.raises(GenerationFailed, match="chat template refuses: no tools"):
+    with pytest.raises(RequestRefused, match="chat template refuses: no tools"):
         encoder().encode(Chat.of([Message("tool", "42")]))
 
 

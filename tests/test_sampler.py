@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from fakes import FakeBackend, reply
@@ -52,7 +53,7 @@ def draw(prompt: Prompt = QUESTION, **settings: int) -> int:
 
 def test_n_candidates_are_one_request() -> None:
     candidates, request = sample(nine, n=5)
-    assert candidates == (Candidate("9", tokens=3),) * 5
+    assert candidates == (Candidate("9", tokens=3, prompt_tokens=10),) * 5
     assert request.priority == 4
     sampling = request.sampling
     assert (sampling.n, sampling.max_tokens) == (5, 100)
@@ -110,3 +111,19 @@ def test_what_the_back_end_refuses_is_told(error: Exception) -> None:
 def test_a_reply_without_candidates_is_a_failure_of_this_prompt() -> None:
     with pytest.raises(GenerationFailed, match="no candidate"):
         sample(lambda r: Reply((), 10))
+
+
+def test_a_candidate_knows_what_its_prompt_cost() -> None:
+    candidates, _ = sample(nine)
+    assert [c.prompt_tokens for c in candidates] == [10, 10]
+
+
+def test_tools_go_to_the_chat_template() -> None:
+    _, request = sample(nine, replace(QUESTION, tools='[{"name": "look"}]'))
+    assert request.chat.tools == '[{"name": "look"}]'
+    assert request.chat.quoted == ("4 + 5?",)
+
+
+def test_a_raw_prompt_meets_neither_template_nor_system_prompt() -> None:
+    _, request = sample(nine, replace(QUESTION, raw=True), system="Be brief.")
+    assert request.chat == Chat.raw("4 + 5?")

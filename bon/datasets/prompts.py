@@ -124,7 +124,17 @@ def prompt_of(row: Row, fields: Fields = ANY) -> Input:
 
 _LM_EVAL_PROMPT = "arguments"
 _CANDIDATE_FIELDS = frozenset(
-    {*TEXT_FIELDS, "thinking", "finish_reason", "tokens", "score", "correct", "group", "role"}
+    {
+        *TEXT_FIELDS,
+        "thinking",
+        "finish_reason",
+        "tokens",
+        "prompt_tokens",
+        "score",
+        "correct",
+        "group",
+        "role",
+    }
 )
 
 
@@ -289,17 +299,22 @@ def _candidate(row: Any) -> Candidate:
         raise BonError("a candidate is neither text nor an object with the field `text`")
     if not _is_unicode(text):
         raise BonError("a candidate is not valid UTF-8")
-    tokens = row.get("tokens") or 0
-    if not isinstance(tokens, int):
-        raise BonError(f"a candidate's `tokens` is a whole number, not {tokens!r}")
     return Candidate(
         text,
         str(row.get("thinking") or ""),
         str(row.get("finish_reason") or "stop"),
-        tokens,
+        _count(row, "tokens"),
         _number(row, "score"),
         _yes_or_no(row, "correct"),
+        _count(row, "prompt_tokens"),
     )
+
+
+def _count(row: Mapping[str, Any], field: str) -> int:
+    value = row.get(field) or 0
+    if not isinstance(value, int):
+        raise BonError(f"a candidate's `{field}` is a whole number, not {value!r}")
+    return value
 
 
 def _number(row: Mapping[str, Any], field: str) -> float | None:

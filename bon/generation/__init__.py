@@ -28,12 +28,19 @@ class Chat:
 
     messages: tuple[Message, ...]
     quoted: tuple[str, ...] = ()
+    tools: str = ""
+    """The tools on offer, as `bon.types.Prompt.tools`; the chat template says how they are shown."""
 
     @classmethod
-    def of(cls, messages: Sequence[Message]) -> Chat:
+    def of(cls, messages: Sequence[Message], tools: str = "") -> Chat:
         """A conversation of which no content is trusted."""
         slots = tuple(Message(m.role, slot(i)) for i, m in enumerate(messages))
-        return cls(slots, tuple(m.content for m in messages))
+        return cls(slots, tuple(m.content for m in messages), tools)
+
+    @classmethod
+    def raw(cls, text: str) -> Chat:
+        """No conversation: an untrusted text to go on with, outside any chat template."""
+        return cls((), (text,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,10 @@ class Sampling:
     seed: int | None = None
     logprobs: int = 0
     """How many likeliest tokens to report at each position; 0 for none."""
+    stop: tuple[str, ...] = ()
+    """Texts that end a generation; they are no part of it."""
+    json_schema: str | None = None
+    """A JSON schema, as text, that the generated text has to satisfy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +127,7 @@ class PromptTooLong(BonError):
 
 class GenerationFailed(BonError):
     """This request failed; the next one may not."""
+
+
+class RequestRefused(GenerationFailed):
+    """This request is one that the model or its engine does not take, however often it is made."""

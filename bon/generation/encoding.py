@@ -13,7 +13,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from bon.generation import SLOT_PATTERN, Chat, GenerationFailed
+from bon.generation import SLOT_PATTERN, Chat, RequestRefused
 from bon.types import BonError, Message
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ CACHED_TEXTS = 4096
 
 class ChatEncoder:
     """Encodes chats for one tokenizer. Raises `BonError` where it has no chat template,
-    `GenerationFailed` for a chat that the template does not take."""
+    `RequestRefused` for a chat that the template does not take."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         if not tokenizer.chat_template:
@@ -42,37 +42,46 @@ class ChatEncoder:
 
     def encode(self, chat: Chat) -> list[int]:
         """Token ids of the conversation, ready for the model's answer."""
+        if not chat.messages:  # with what the tokenizer itself sets before any text
+            return [*self._tokenizer.encode(""), *self._quoted(chat.quoted[0])]
         ids: list[int] = []
-        for piece in self._pieces(chat.messages):
+        for piece in self._pieces(chat.messages, chat.tools):
             ids += self._quoted(chat.quoted[piece]) if isinstance(piece, int) else piece
         return ids
 
     def starts_thinking(self, chat: Chat) -> bool:
         """Whether the template ends the prompt inside `<think>`, so that the answer begins there."""
-        return self._rendered(chat.messages).rstrip().endswith("<think>")
+        if not chat.messages:
+            return False
+        return self._rendered(chat.messages, chat.tools).rstrip().endswith("<think>")
 
     def markup(self, text: str) -> tuple[int, ...]:
         """Token ids of trusted text, in which special tokens mean what they say."""
         return tuple(self._tokenizer.encode(text, add_special_tokens=False))
 
-    def _encode_template(self, messages: tuple[Message, ...]) -> list[int | tuple[int, ...]]:
-        cuts = re.split(SLOT_PATTERN, self._rendered(messages))
+    def _encode_template(
+        self, messages: tuple[Message, ...], tools: str
+    ) -> list[int | tuple[int, ...]]:
+        cuts = re.split(SLOT_PATTERN, self._rendered(messages, tools))
         # re.split with one group alternates: text, slot, text, slot, ..., text
         return [
             int(cut) if i % 2 else self.markup(cut) for i, cut in enumerate(cuts) if i % 2 or cut
         ]
 
-    def _render(self, messages: tuple[Message, ...]) -> str:
+    def _render(self, messages: tuple[Message, ...], tools: str) -> str:
         from jinja2 import TemplateError
 
+        # a template looks into tools, so they cannot wait in a slot
+        offered = _defused(json.loads(tools), [*self._markup, "\ue000"]) if tools else None
         try:
             rendered = self._tokenizer.apply_chat_template(
                 [{"role": m.role, "content": m.content} for m in messages],
+                tools=offered,
                 tokenize=False,
                 add_generation_prompt=True,
             )
         except TemplateError as error:  # some know no system prompt, some want roles to alternate
-            raise GenerationFailed(f"the model's chat template refuses: {error}") from error
+            raise RequestRefused(f"the model's chat template refuses: {error}") from error
         return str(rendered)
 
     def _encode_quoted(self, text: str) -> tuple[int, ...]:
@@ -91,6 +100,19 @@ def defuse(text: str, markup: list[str]) -> str:
     # Looking ahead finds occurrences that overlap, too.
     tokens = "|".join(map(re.escape, markup))
     return re.sub(rf"(?={tokens})(.)", "\\1\u200b", text, flags=re.DOTALL) if tokens else text
+
+
+def _defused(data: Any, markup: list[str]) -> Any:
+    """JSON data with every text in it defused."""
+    match data:
+        case str():
+            return defuse(data, markup)
+        case list():
+            return [_defused(value, markup) for value in data]
+        case dict():
+            return {defuse(key, markup): _defused(value, markup) for key, value in data.items()}
+        case _:
+            return data
 
 
 def _without_added_tokens(tokenizer: PreTrainedTokenizerBase) -> Any | None:

@@ -21,6 +21,7 @@ from bon.generation import (
     PromptTooLong,
     Reply,
     Request,
+    RequestRefused,
     TokenChoice,
 )
 from bon.generation.encoding import ChatEncoder
@@ -101,25 +102,28 @@ class VLLMBackend:
 
     async def generate(self, request: Request) -> Reply:
         from vllm import SamplingParams
-        from vllm.sampling_params import RequestOutputKind
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
         ids = self._prompt_ids(request)
         sampling = request.sampling
         settings = {"temperature": sampling.temperature, "top_p": sampling.top_p}
         chosen = {name: value for name, value in settings.items() if value is not None}
-        parameters = SamplingParams(
-            **{**self._model_settings(), **chosen},
-            n=sampling.n,
-            seed=sampling.seed,
-            max_tokens=min(sampling.max_tokens, self._context - len(ids)),
-            logprobs=sampling.logprobs or None,
-            # `</think>` is a special token in some vocabularies, and the parser needs to see it
-            skip_special_tokens=False,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
         number = str(next(self._numbers))
         try:
+            schema = sampling.json_schema
+            parameters = SamplingParams(
+                **{**self._model_settings(), **chosen},
+                n=sampling.n,
+                seed=sampling.seed,
+                max_tokens=min(sampling.max_tokens, self._context - len(ids)),
+                logprobs=sampling.logprobs or None,
+                stop=list(sampling.stop),
+                structured_outputs=StructuredOutputsParams(json=schema) if schema else None,
+                # `</think>` is a special token in some vocabularies, and the parser needs to see it
+                skip_special_tokens=False,
+                output_kind=RequestOutputKind.FINAL_ONLY,
+            )
             async for output in self._engine.generate(
                 {"prompt_token_ids": ids}, parameters, number, priority=request.priority
             ):
@@ -128,7 +132,9 @@ class VLLMBackend:
             raise EngineError(
                 f"the engine of {self.identity} died: {_first_line(error)}"
             ) from error
-        except (EngineGenerateError, ValueError) as error:
+        except ValueError as error:  # it looks at a request before it takes it
+            raise RequestRefused(_first_line(error)) from error
+        except EngineGenerateError as error:
             raise GenerationFailed(_first_line(error)) from error
         return Reply(
             tuple(_generation(o) for o in sorted(final.outputs, key=lambda o: o.index)),
