@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from bon.api import Observer, judge_all
 from bon.datasets import BadRow, Fields, Output
 from bon.generation import Generation, Reply, Request
-from bon.job import Job, JudgeModel, Policy
+from bon.job import GIVEN, Job, Judge
 from bon.ledger import Ledger
 from bon.reranking import Rows
 
@@ -72,7 +72,7 @@ def rerank_many(rows: int, folder: Path, *, with_ledger: bool) -> dict[str, Any]
             answers = [f"The answer to {i} is {'9' * (k + i % 7)}." for k in range(4)]
             row = {"id": i, "prompt": f"Question {i}: how much?", "candidates": answers}
             stream.write(json.dumps({**row, "source": "made up"}) + "\n")
-    job = Job(Policy("given"), JudgeModel("instant", template="rrm"))
+    job = Job(GIVEN, Judge("instant", template="rrm"))
     began = time.monotonic()
     with Output(folder / "ranked.jsonl") as output:
         watched = Watched(output)

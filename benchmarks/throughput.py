@@ -42,7 +42,7 @@ from bon.catalog import parse_strategy
 from bon.demo import problems
 from bon.generation import Backend, Generation, Reply, Request
 from bon.job import Job
-from bon.judge import Judge
+from bon.judge import PairwiseJudge
 from bon.ledger import Ledger
 from bon.ledgered import LedgeredJudge
 from bon.scheduler import Entry, play_all
@@ -109,7 +109,7 @@ def overheads(count: int = 2000) -> dict[str, float]:
     return {name: round(value, 1) for name, value in figures.items()}
 
 
-def _overhead(count: int, judge: Judge) -> float:
+def _overhead(count: int, judge: PairwiseJudge) -> float:
     heard = 0
 
     def hear(verdict: Verdict) -> None:
@@ -178,7 +178,7 @@ async def up_front(requests: Iterable[Request], backend: Backend) -> None:
     await asyncio.gather(*(backend.generate(replace(one, priority=0)) for one in requests))
 
 
-async def _compare(judge: Judge, seating: Seating, ask: Ask) -> Verdict:
+async def _compare(judge: PairwiseJudge, seating: Seating, ask: Ask) -> Verdict:
     texts = seating.texts
     return await judge.compare(
         seating.prompt.text,

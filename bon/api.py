@@ -49,6 +49,9 @@ class Observer:
     def heard(self, verdict: Verdict) -> None:
         """The judge has answered one call."""
 
+    def compared(self, first: int, second: int, verdict: Verdict) -> None:
+        """In a session: the judge has compared these two candidates of a prompt."""
+
     def finished(self, result: Result) -> None:
         """A tournament is over."""
 

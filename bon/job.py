@@ -42,8 +42,12 @@ class Policy:
         return Sampler(backend, sampling, self.system, seed)
 
 
+GIVEN = Policy("given")
+"""Stands where candidates come with the prompts: there is no model to load."""
+
+
 @dataclass(frozen=True)
-class JudgeModel:
+class Judge:
     """The model that compares, and how. None leaves a setting to the template."""
 
     model: str = "tiny-rrm"
@@ -80,7 +84,7 @@ class Job:
     """Everything a run is asked for, besides its prompts. Raises `BonError` for N below 1."""
 
     policy: Policy = Policy()
-    judge: JudgeModel = JudgeModel()
+    judge: Judge = Judge()
     strategy: Entrant = field(default_factory=lambda: strategy("knockout"))
     n: int = 8
     group_by: str = "exact"

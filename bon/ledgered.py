@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import astuple
 
-from bon.judge import Judge
+from bon.judge import PairwiseJudge
 from bon.ledger import Ledger, candidates_key, verdict_key
 from bon.sampler import Sampler
 from bon.types import Candidate, Outcome, Prompt, Verdict, VoidReason
@@ -18,7 +18,7 @@ class LedgeredJudge:
     nobody's verdict: it is not kept, and the next run asks again.
     """
 
-    def __init__(self, judge: Judge, ledger: Ledger) -> None:
+    def __init__(self, judge: PairwiseJudge, ledger: Ledger) -> None:
         self.identity = judge.identity
         self._judge = judge
         self._ledger = ledger

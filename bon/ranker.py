@@ -20,8 +20,8 @@ def rank(
 ) -> list[Standing]:
     """Standings of seats 0 to `seats` - 1, best first.
 
-    `order` is the winner, or all seats from best to worst where the strategy ranks them; seats that it
-    leaves open follow by Bradley-Terry strength. Only comparisons with a verdict count: a VOID adds
+    `order` is the winner, or all seats from best to worst where the strategy ranks them, or nothing where
+    it did not come so far; seats that it leaves open follow by Bradley-Terry strength. Only comparisons with a verdict count: a VOID adds
     nothing, nor does a match that a coin decided. Strengths are maximum a posteriori, so a bracket's
     undefeated winner stays finite. Elo is given where everybody met everybody.
     """

@@ -1,8 +1,9 @@
 """Many tournaments over one judge: everything they ask for meets in one pool, without barriers.
 
 No tournament waits for another and no match for a round: a call goes out as soon as its strategy asks
-for it, and the back end batches whatever is there. New tournaments are admitted, in input order, while
-those that run do not fill the judge's batch, so what is in memory does not grow with the input.
+for it, and the back end batches whatever is there. New tournaments are admitted, in the order in which
+they came, while those that run do not fill the judge's batch, so what is in memory does not grow with
+the input. `play_all` fills a pool from one input; a session (`bon.session`) lets whoever asks fill it.
 
 Who goes first, where the back end has a choice: while prompts wait for admission, earlier prompts, as
 each that ends makes room; after the last has been admitted, those with the most stages before them, as
@@ -17,9 +18,12 @@ import asyncio
 from collections.abc import AsyncIterable, Callable, Sequence
 from dataclasses import dataclass
 
-from bon.judge import Judge
+from bon.judge import PairwiseJudge
 from bon.tournament import Ask, Step, Tournament
 from bon.types import Verdict
+
+Hear = Callable[[Ask, Verdict], None]
+"""Told every verdict as it comes, with the call that it answers."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class Entry:
 
 async def play_all(
     entries: AsyncIterable[Entry],
-    judge: Judge,
+    judge: PairwiseJudge,
     *,
     calls: int,
     heard: Callable[[Verdict], None],
@@ -47,7 +51,12 @@ async def play_all(
     `heard` is told every verdict as it comes, `over` every tournament as it ends. Once `stop` is set no
     more are admitted; those that run go on. An `EngineError` of the judge ends all of it.
     """
-    pool = _Pool(judge, calls, heard, over)
+    pool = Pool(calls)
+
+    async def play(entry: Entry, first_step: Step) -> None:
+        await pool.play(entry, first_step, judge, lambda _, verdict: heard(verdict))
+        over(entry)
+
     async with asyncio.TaskGroup() as tournaments:
         async for entry in entries:
             # before the wait: what never began would complain of it when the run is cancelled
@@ -55,43 +64,41 @@ async def play_all(
             await pool.room()
             if stop is not None and stop.is_set():
                 break
-            tournaments.create_task(pool.play(entry, step))
+            tournaments.create_task(play(entry, step))
             await asyncio.sleep(0)  # let it ask, so that the next look at the load sees its calls
         pool.all_admitted = True
 
 
-class _Pool:
+class Pool:
     """The calls of all tournaments: how many are under way, and which matter most."""
 
-    def __init__(
-        self,
-        judge: Judge,
-        limit: int,
-        heard: Callable[[Verdict], None],
-        over: Callable[[Entry], None],
-    ) -> None:
+    def __init__(self, calls: int) -> None:
         self.all_admitted = False
-        self._judge = judge
-        self._heard = heard
-        self._over = over
-        self._limit = limit
+        """Whether no further tournament will come, so that the longest chains now matter most."""
+        self._limit = calls
         self._calls = 0
+        self._turn = asyncio.Lock()
         self._room = asyncio.Event()
         self._room.set()
         self._depths: dict[int, int] = {}
 
     async def room(self) -> None:
-        """Wait until the calls under way leave room for another tournament's."""
-        await self._room.wait()
+        """Wait until the calls under way leave room for another tournament's; who came first goes first.
 
-    async def play(self, entry: Entry, first_step: Step) -> None:
-        """Play one tournament to its end."""
+        Whoever returns from here plays before it awaits anything else, so that the next in line sees
+        its calls.
+        """
+        async with self._turn:
+            await self._room.wait()
+
+    async def play(self, entry: Entry, first_step: Step, judge: PairwiseJudge, heard: Hear) -> None:
+        """Play one tournament to its end. Cancelled, it aborts its calls and leaves their room to others."""
         running: dict[Ask, asyncio.Task[None]] = {}
         depth = 0
 
         async def call(ask: Ask, stage: int) -> None:
             nonlocal depth
-            verdict = await self._judge.compare(
+            verdict = await judge.compare(
                 entry.query,
                 entry.texts[ask.first],
                 entry.texts[ask.second],
@@ -99,7 +106,7 @@ class _Pool:
                 attempt=ask.attempt,
                 priority=self._priority(entry, stage),
             )
-            self._heard(verdict)
+            heard(ask, verdict)
             # gone where it was dropped, but ended before it could be cancelled
             running.pop(ask, None)
             depth = max(depth, stage)
@@ -117,7 +124,6 @@ class _Pool:
             submit(first_step, 1)
         n = len(entry.texts)
         self._depths[n] = max(depth, self._depths.get(n, 0))
-        self._over(entry)
 
     def _priority(self, entry: Entry, stage: int) -> int:
         """A lower number goes first; what is urgent at the end comes before all that went out earlier."""

@@ -56,6 +56,7 @@ def result_to_json(result: Result) -> dict[str, Any]:
         "totals": totals(result),
         "provenance": dict(result.provenance),
         "error": result.error,
+        "cut_short": result.cut_short,
     }
 
 
@@ -148,6 +149,7 @@ def _result_from_json(row: Mapping[str, Any]) -> Result:
         comparisons=comparisons,
         provenance=row["provenance"],
         error=row["error"],
+        cut_short=row["cut_short"],
     )
 
 

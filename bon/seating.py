@@ -73,8 +73,13 @@ def _known(values: Sequence[float | None]) -> list[float]:
     return known if len(known) == len(values) else []
 
 
-def result_of(seating: Seating, provenance: Mapping[str, Any]) -> Result:
-    """The result of a tournament that is over, seats turned back into candidates."""
+def result_of(
+    seating: Seating, provenance: Mapping[str, Any], cut_short: str | None = None
+) -> Result:
+    """The result of a tournament that is over, seats turned back into candidates.
+
+    One that was `cut_short` has no order of its own: its winner is the best so far by the ranker.
+    """
     tournament, seats = seating.tournament, seating.seats
     ranking = rank(len(seats), tournament.order, tournament.comparisons, tournament.matches)
     comparisons = {id(c): _renamed(c, seats) for c in tournament.comparisons}
@@ -82,7 +87,7 @@ def result_of(seating: Seating, provenance: Mapping[str, Any]) -> Result:
         prompt=seating.prompt,
         candidates=seating.candidates,
         groups=seating.groups,
-        winner=seats[tournament.order[0]],
+        winner=seats[ranking[0].candidate],
         ranking=tuple(replace(place, candidate=seats[place.candidate]) for place in ranking),
         matches=tuple(
             Match(
@@ -97,6 +102,7 @@ def result_of(seating: Seating, provenance: Mapping[str, Any]) -> Result:
         ),
         comparisons=tuple(comparisons.values()),
         provenance=provenance,
+        cut_short=cut_short,
     )
 
 

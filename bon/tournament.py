@@ -252,14 +252,38 @@ class Tournament:
             self._deliver(waiter.frame, waiter.position, comparison)
         return self._step()
 
+    def cut_short(self) -> None:
+        """End it where it stands: verdicts that are here count, also those that wait for others.
+
+        The strategy has named nobody then; further answers are ignored.
+        """
+        if self.done:
+            return
+        # whoever has not ended waits for a call, itself or through those that it waits for
+        waiting = [waiter.frame for waiter in self._waiters.values() if waiter is not None]
+        live: dict[int, _Frame] = {}
+        while waiting:
+            frame = waiting.pop()
+            if id(frame) not in live:
+                live[id(frame)] = frame
+                waiting += [frame.parent] if frame.parent is not None else []
+        for frame in live.values():
+            for waiter in frame.waiters:
+                self._record(frame, waiter)
+        self._waiters = dict.fromkeys(self._waiters)
+        self._order = []
+
     @property
     def done(self) -> bool:
-        """Whether the strategy has named its winner."""
+        """Whether it is over: the strategy has named its winner, or it was cut short."""
         return self._order is not None
 
     @property
     def order(self) -> tuple[int, ...]:
-        """The winner's seat, or all seats from best to worst where the strategy ranks them."""
+        """The winner's seat, or all seats from best to worst where the strategy ranks them.
+
+        Empty where the tournament was cut short.
+        """
         if self._order is None:
             raise RuntimeError("the tournament is not over")
         return tuple(self._order)

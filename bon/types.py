@@ -211,3 +211,5 @@ class Result:
     """Strategy, policy, judge, template and seed, as they were asked for."""
     error: str | None = None
     """Why there is no winner, where there is none."""
+    cut_short: str | None = None
+    """Why the tournament ended before its strategy was done, where it did: the best so far won."""

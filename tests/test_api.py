@@ -17,10 +17,10 @@ from bon.api import Observer, Sampled, judge_all, run, sample_all
 from bon.catalog import strategy
 from bon.generation import GenerationFailed, PromptTooLong, Reply, Request
 from bon.grouping import last_number
-from bon.job import Job, JudgeModel, Policy
+from bon.job import Job, Judge, Policy
 from bon.types import BonError, Candidate, EngineError, Message, Outcome, Prompt, Result, Verdict
 
-JOB = Job(Policy("policy"), JudgeModel("judge"), n=6)
+JOB = Job(Policy("policy"), Judge("judge"), n=6)
 
 
 def prompts(count: int) -> list[Prompt]:
@@ -205,15 +205,15 @@ def test_one_model_in_both_roles_is_loaded_once(runs: Runs, share_device: bool) 
         judged = len(request.chat.quoted) == 3
         return larger_number(request) if judged else numbers_from_the_seed(request)
 
-    job = Job(Policy("one"), JudgeModel("one"), n=4, share_device=share_device)
+    job = Job(Policy("one"), Judge("one"), n=4, share_device=share_device)
     [result] = runs(prompts(1), job, {"one": FakeBackend(both)})
     assert result.winner is not None
     assert runs.engines.log == ["start one", "stop one"]
 
 
 def test_one_model_with_other_engine_arguments_is_another_engine() -> None:
-    assert Job(Policy("one"), JudgeModel("one")).one_engine
-    assert not Job(Policy("one", engine_args={"seed": 1}), JudgeModel("one")).one_engine
+    assert Job(Policy("one"), Judge("one")).one_engine
+    assert not Job(Policy("one", engine_args={"seed": 1}), Judge("one")).one_engine
 
 
 # --- given candidates -----------------------------------------------------------------------------------
@@ -291,7 +291,7 @@ def test_an_engine_that_dies_ends_the_run_as_one_error(
 
 def test_a_wrong_template_is_told_before_any_engine_starts(runs: Runs) -> None:
     with pytest.raises(BonError, match="unknown judge template 'nope'"):
-        runs(prompts(1), Job(Policy("policy"), JudgeModel("judge", template="nope")))
+        runs(prompts(1), Job(Policy("policy"), Judge("judge", template="nope")))
     assert runs.engines.log == []
 
 
@@ -359,8 +359,8 @@ def test_candidates_are_judged_as_they_come() -> None:
 
 def test_settings_of_the_judge_override_the_templates() -> None:
     backend = FakeBackend(lambda request: reply(""))
-    plain = JudgeModel("RM-R1-7B").judge(backend)
+    plain = Judge("RM-R1-7B").judge(backend)
     assert (plain.template.name, plain.temperature, plain.max_tokens) == ("rm-r1", 0.0, 8192)
-    own = JudgeModel("RM-R1-7B", "rrm", 0.3, 0.8, 99, 50, "Rhymes.", 7).judge(backend)
+    own = Judge("RM-R1-7B", "rrm", 0.3, 0.8, 99, 50, "Rhymes.", 7).judge(backend)
     assert (own.template.name, own.temperature, own.top_p) == ("rrm", 0.3, 0.8)
     assert (own.max_tokens, own.thinking_budget, own.criteria, own.seed) == (99, 50, "Rhymes.", 7)

@@ -32,7 +32,7 @@ from bon.bench.report import rows
 from bon.catalog import parse_strategy, strategy
 from bon.demo import problems
 from bon.generation import Backend, Chat, PromptTooLong, Request, Sampling
-from bon.job import Job, JudgeModel
+from bon.job import Job, Judge
 from bon.types import Message, Outcome, Prompt, Result
 
 pytestmark = [
@@ -122,7 +122,7 @@ def test_a_knockout_names_a_winner_with_its_reasoning_and_probability(engines: E
 
 
 def test_the_judge_tells_right_from_wrong_more_often_than_a_coin(engines: Engines) -> None:
-    judge = JudgeModel().judge(engines.judge)
+    judge = Judge().judge(engines.judge)
     asked = problems(24)
 
     async def ask() -> int:
@@ -146,7 +146,7 @@ def test_the_judge_tells_right_from_wrong_more_often_than_a_coin(engines: Engine
 
 
 def test_a_thinking_budget_forces_a_verdict(engines: Engines) -> None:
-    job = Job(judge=JudgeModel(thinking_budget=8), n=4, group_by="none")
+    job = Job(judge=Judge(thinking_budget=8), n=4, group_by="none")
     [result] = engines.run(play(problems(1), job, engines.policy, engines.judge))
     asked = [c for c in result.comparisons if c.attempt == 0]
     assert asked
@@ -155,7 +155,7 @@ def test_a_thinking_budget_forces_a_verdict(engines: Engines) -> None:
 
 
 def test_thinking_that_hits_the_limit_is_void_and_the_tournament_goes_on(engines: Engines) -> None:
-    job = Job(judge=JudgeModel(max_tokens=8), n=4, group_by="none")
+    job = Job(judge=Judge(max_tokens=8), n=4, group_by="none")
     [result] = engines.run(play(problems(1), job, engines.policy, engines.judge))
     assert result.winner is not None
     assert {c.verdict.void_reason for c in result.comparisons} == {"truncated"}

@@ -96,7 +96,7 @@ def test_the_documented_fields_are_there() -> None:
     assert row["schema"] == SCHEMA
     assert set(row) == {
         *("schema", "id", "prompt", "answer", "candidates", "winner", "ranking", "matches"),
-        *("comparisons", "totals", "provenance", "error"),
+        *("comparisons", "totals", "provenance", "error", "cut_short"),
     }
     assert {"text", "thinking", "finish_reason", "tokens", "group"} <= set(row["candidates"][0])
     assert {"first", "second", "outcome", "p_first", "reasoning", "void_reason"} <= set(

@@ -403,3 +403,38 @@ def test_a_tournament_has_candidates_and_an_order_only_at_its_end() -> None:
 def test_sizes_default_to_groups_of_one() -> None:
     assert Table(3, "seed").sizes == (1, 1, 1)
     assert Table(3, "seed", [2, 1, 1]).sizes == (2, 1, 1)
+
+
+# --- cut short --------------------------------------------------------------------------------------------
+
+
+def test_cut_short_it_keeps_every_verdict_it_has_heard() -> None:
+    async def everybody(table: Table) -> int:
+        async def half(first: int) -> Comparison:
+            return await table.compare(first, 2)
+
+        parts: list[Any] = [table.compare(0, 1), table.compare(1, 0), half(0), half(1)]
+        await table.together(parts)
+        return 0
+
+    stopped = tournament(everybody, 3)
+    asked = stopped.start().asked
+    for ask in asked[:3]:
+        stopped.answer(ask, FIRST)
+    assert len(stopped.comparisons) == 1
+    stopped.cut_short()
+    assert {(c.first, c.second) for c in stopped.comparisons} == {(0, 1), (1, 0), (0, 2)}
+    assert (stopped.done, stopped.order) == (True, ())
+    assert stopped.answer(asked[3], FIRST) == ((), ())
+    assert len(stopped.comparisons) == 3
+
+
+def test_cut_short_after_its_end_it_stays_as_it_was() -> None:
+    async def duel(table: Table) -> int:
+        return await table.duel(0, 1, single)
+
+    ended = tournament(duel, 2)
+    [ask] = ended.start().asked
+    ended.answer(ask, FIRST)
+    ended.cut_short()
+    assert ended.order == (ask.first,)

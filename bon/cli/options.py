@@ -10,7 +10,7 @@ import click
 
 from bon.catalog import parse_strategy
 from bon.datasets import BadRow, prompt_from_text, read_prompts
-from bon.job import Job, JudgeModel, Policy
+from bon.job import GIVEN, Job, Judge, Policy
 from bon.types import BonError, Prompt
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -200,7 +200,7 @@ def job_from(settings: dict[str, Any]) -> Job:
     group_by = settings.get("group_by", "exact")
     if group_by not in ANSWERS:
         raise BonError(f"unknown grouping {group_by!r}; known: {', '.join(ANSWERS)}")
-    policy = Policy("given")  # by whoever made the candidates
+    policy = GIVEN
     if "policy_model" in settings:
         policy = Policy(
             settings["policy_model"],
@@ -213,7 +213,7 @@ def job_from(settings: dict[str, Any]) -> Job:
         resolve_model(policy.model)
     if "judge_model" not in settings:
         return Job(policy, n=settings["n"], seed=settings["seed"])
-    judge = JudgeModel(
+    judge = Judge(
         settings["judge_model"],
         settings["judge_template"],
         settings["judge_temperature"],

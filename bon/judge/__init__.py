@@ -7,7 +7,7 @@ from typing import Protocol
 from bon.types import Verdict
 
 
-class Judge(Protocol):
+class PairwiseJudge(Protocol):
     """Compares two texts. A failure is a VOID with its reason, never an exception and never a score."""
 
     @property

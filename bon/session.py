@@ -1,0 +1,210 @@
+"""Engines that stay up, and one pool of tournaments that many concurrent askers fill.
+
+A session is what a server, a notebook or a loop over prompts talks to: every call of every asker meets
+in the same pool (`bon.scheduler`), so that concurrent askers fill each other's batches. Cancelling the
+task that awaits a session's method aborts what it has under way in the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
+
+from bon import api
+from bon.api import Observer, Sampled, bare_errors
+from bon.generation import Backend
+from bon.job import GIVEN, Job
+from bon.judge import PairwiseJudge
+from bon.ledger import Ledger
+from bon.ledgered import LedgeredJudge, LedgeredSampler
+from bon.scheduler import Entry, Pool
+from bon.seating import result_of, seat
+from bon.tournament import Ask
+from bon.types import BonError, Candidate, Prompt, Result, Verdict
+
+
+@asynccontextmanager
+async def session(
+    job: Job,
+    observer: Observer | None = None,
+    ledger: Ledger | None = None,
+) -> AsyncIterator[Session]:
+    """Start the engines of the job's policy and judge; stop them at the end.
+
+    Where the job's policy is `GIVEN`, only the judge is started. `observer` is told of everything that
+    happens, whoever asked. Raises `BonError` for a template that nobody knows, `EngineError` where a
+    model cannot be loaded.
+    """
+    observer = observer or Observer()
+    job.judge.load_template()
+    async with bare_errors(), AsyncExitStack() as engines:
+        policy: Backend | None = None
+        if job.policy == GIVEN:
+            judge = await engines.enter_async_context(
+                api.engine("judge", job.judge.model, job.judge.engine_args, observer)
+            )
+        else:
+            policy, judge = await engines.enter_async_context(api.both_engines(job, observer))
+        yield Session(judge, policy, observer, ledger)
+
+
+class Session:
+    """Running engines and the pool; made by `session`.
+
+    The `job` of a call says how it is played: N, strategy, grouping, seeds, sampling settings. Its models
+    are the session's.
+    """
+
+    def __init__(
+        self,
+        judge: Backend,
+        policy: Backend | None = None,
+        observer: Observer | None = None,
+        ledger: Ledger | None = None,
+    ) -> None:
+        self._judge = judge
+        self._policy = policy
+        self._observer = observer or Observer()
+        self._ledger = ledger
+        self._pool = Pool(calls=2 * judge.capacity)
+        self._arrivals = itertools.count()
+        # equal judges are one while anybody uses them, so that equal calls under way are made once
+        self._ledgered: WeakValueDictionary[str, LedgeredJudge] = WeakValueDictionary()
+
+    async def sample(self, prompt: Prompt, job: Job) -> tuple[Candidate, ...]:
+        """N candidates, or those that came with the prompt.
+
+        Raises `PromptTooLong` or `GenerationFailed` for this prompt alone, `EngineError` where the
+        engine is dead.
+        """
+        return await self._sample(next(self._arrivals), prompt, job)
+
+    async def judge(
+        self,
+        prompt: Prompt,
+        candidates: Sequence[Candidate],
+        job: Job,
+        *,
+        deadline: float | None = None,
+        heard: Callable[[Verdict], None] | None = None,
+    ) -> Result:
+        """Play the tournament of these candidates.
+
+        After `deadline` seconds it is cut short: what is under way is aborted, the best so far by the
+        ranker wins, and the result's `cut_short` says so. `heard` is told every verdict as it comes.
+        Raises `EngineError` where the engine is dead.
+        """
+        watch = _Hearing(heard) if heard is not None else Observer()
+        end = _Deadline.after(deadline)
+        return await self._play(next(self._arrivals), prompt, candidates, job, end, watch)
+
+    async def best(
+        self,
+        prompt: Prompt,
+        job: Job,
+        *,
+        deadline: float | None = None,
+        watch: Observer | None = None,
+    ) -> Result:
+        """Sample, then judge; `watch` is told of this prompt alone.
+
+        The deadline counts from here. Where it passes before there are candidates, the result has no
+        winner and its `error` says so. Raises as `sample` and `judge` do.
+        """
+        watch = watch or Observer()
+        position, end = next(self._arrivals), _Deadline.after(deadline)
+        try:
+            async with asyncio.timeout_at(end.at) as limit:
+                candidates = await self._sample(position, prompt, job)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return api.failure(prompt, f"{end.passed} before there were candidates", job)
+        watch.sampled(Sampled(position, prompt, candidates))
+        return await self._play(position, prompt, candidates, job, end, watch)
+
+    async def _sample(self, position: int, prompt: Prompt, job: Job) -> tuple[Candidate, ...]:
+        candidates = prompt.given
+        if not candidates:
+            if self._policy is None:
+                raise BonError("there is no policy to sample from: give the candidates")
+            bare = job.policy.sampler(self._policy, job.n, job.seed)
+            sampler = bare if self._ledger is None else LedgeredSampler(bare, self._ledger)
+            candidates = await sampler.sample(prompt, position)
+        self._observer.sampled(Sampled(position, prompt, candidates))
+        return candidates
+
+    async def _play(
+        self,
+        position: int,
+        prompt: Prompt,
+        candidates: Sequence[Candidate],
+        job: Job,
+        end: _Deadline,
+        watch: Observer,
+    ) -> Result:
+        seating = seat(prompt, candidates, job.strategy, group_by=job.group_by, seed=job.seed)
+        tournament, seats = seating.tournament, seating.seats
+        entry = Entry(position, prompt.text, seating.texts, tournament)
+        watchers = (self._observer, watch)
+
+        def hear(ask: Ask, verdict: Verdict) -> None:
+            for one in watchers:
+                one.heard(verdict)
+                one.compared(seats[ask.first], seats[ask.second], verdict)
+
+        cut_short: str | None = None
+        try:
+            async with bare_errors(), asyncio.timeout_at(end.at) as limit:
+                step = tournament.start()
+                await self._pool.room()
+                await self._pool.play(entry, step, self._judge_of(job), hear)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            if not tournament.done:
+                tournament.cut_short()
+                cut_short = end.passed
+        result = result_of(seating, job.provenance, cut_short)
+        for one in watchers:
+            one.finished(result)
+        return result
+
+    def _judge_of(self, job: Job) -> PairwiseJudge:
+        judge = job.judge.judge(self._judge)
+        if self._ledger is None:
+            return judge
+        known = self._ledgered.get(judge.identity)
+        if known is None:
+            known = self._ledgered[judge.identity] = LedgeredJudge(judge, self._ledger)
+        return known
+
+
+class _Hearing(Observer):
+    """Passes verdicts on."""
+
+    def __init__(self, heard: Callable[[Verdict], None]) -> None:
+        self._heard = heard
+
+    def heard(self, verdict: Verdict) -> None:
+        self._heard(verdict)
+
+
+@dataclass(frozen=True)
+class _Deadline:
+    seconds: float | None
+    at: float | None
+    """On the event loop's clock."""
+
+    @classmethod
+    def after(cls, seconds: float | None) -> _Deadline:
+        now = asyncio.get_running_loop().time()
+        return cls(seconds, None if seconds is None else now + seconds)
+
+    @property
+    def passed(self) -> str:
+        return f"the deadline of {self.seconds:g} s passed"
