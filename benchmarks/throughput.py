@@ -207,23 +207,31 @@ async def measure(prompts: int, slots: int, loop_share: int) -> dict[str, Any]:
     sampled.sort(key=lambda one: one.position)
     async with vllm.load(JOB.judge.model, {"max_num_seqs": slots}) as backend:
 
-        async def timed(way: Callable[[Recorder], Awaitable[None]]) -> tuple[float, Recorder]:
+        async def timed(
+            name: str, way: Callable[[Recorder], Awaitable[None]]
+        ) -> tuple[float, Recorder]:
             await backend._engine.reset_prefix_cache()
             recorder = Recorder(backend)
             began = time.perf_counter()
             await way(recorder)
-            return time.perf_counter() - began, recorder
+            seconds = time.perf_counter() - began
+            print(f"{name}: {len(recorder.calls):,} calls, {seconds:.1f} s", file=sys.stderr)
+            return seconds, recorder
 
         few = sampled[: 2 * slots]
-        await timed(lambda to: tournaments(few, to, "knockout"))  # warms up
-        ours, calls = await timed(lambda to: tournaments(sampled, to, "knockout"))
+        await timed("warm-up", lambda to: tournaments(few, to, "knockout"))  # warms up
+        ours, calls = await timed("ours", lambda to: tournaments(sampled, to, "knockout"))
         requests = [request for request, _ in calls.calls]
-        limit, _ = await timed(lambda to: up_front(requests, to))
-        adaptive, adaptive_calls = await timed(lambda to: tournaments(sampled, to, "adaptive"))
+        limit, _ = await timed("limit", lambda to: up_front(requests, to))
+        adaptive, adaptive_calls = await timed(
+            "adaptive", lambda to: tournaments(sampled, to, "adaptive")
+        )
         adaptive_requests = [request for request, _ in adaptive_calls.calls]
-        adaptive_limit, _ = await timed(lambda to: up_front(adaptive_requests, to))
-        pooled, _ = await timed(lambda to: barrier(sampled, to))
-        looped, loop_calls = await timed(lambda to: loop(sampled[::loop_share], to))
+        adaptive_limit, _ = await timed(
+            "limit of adaptive", lambda to: up_front(adaptive_requests, to)
+        )
+        pooled, _ = await timed("barrier", lambda to: barrier(sampled, to))
+        looped, loop_calls = await timed("loop", lambda to: loop(sampled[::loop_share], to))
         block = backend._engine.vllm_config.cache_config.block_size
         ids = [backend._prompt_ids(request) for request in requests]
     offline = _offline(requests, ids, slots)
