@@ -25,6 +25,7 @@ from bon.datasets import (
     OrderedWriter,
     Output,
     Row,
+    keep_apart,
     read_inputs,
     read_prompts,
     read_results,
@@ -158,6 +159,52 @@ def test_a_folder_without_data_files_and_a_glob_without_matches_say_so(tmp_path:
     for path in (tmp_path, tmp_path / "*.parquet"):
         with pytest.raises(BonError, match="there are no data files"):
             input_files(str(path))
+
+
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [
+        ("in.jsonl", "in.jsonl"),
+        ("in.jsonl", "./link.jsonl"),
+        (".", "ranked.jsonl"),
+        (".", "sub/ranked.parquet"),
+        ("*.jsonl", "ranked.jsonl"),
+        ("**/*.jsonl", "sub/ranked.jsonl"),
+    ],
+)
+def test_an_output_that_would_be_read_as_input_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, output: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in.jsonl").write_text("{}")
+    Path("link.jsonl").symlink_to("in.jsonl")
+    with pytest.raises(BonError, match="write to another place"):
+        keep_apart(source, output)
+
+
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [
+        ("in.jsonl", "ranked.jsonl"),
+        ("-", "in.jsonl"),
+        ("in.jsonl", "/dev/null"),
+        ("*.jsonl", "ranked.parquet"),
+        ("*.jsonl", "sub/ranked.jsonl"),
+        ("**/*.jsonl", "ranked.csv"),
+        ("data", "ranked.jsonl"),
+        ("data", "data/.ranked.jsonl"),
+        ("data", "data/picture.svg"),
+        ("odd[name].jsonl", "ranked.jsonl"),
+    ],
+)
+def test_an_output_beside_the_input_is_fine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, output: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    for name in ("in.jsonl", "odd[name].jsonl"):
+        Path(name).write_text("{}")
+    keep_apart(source, output)
 
 
 def test_a_folder_that_hugging_face_saved_is_read_shard_by_shard(tmp_path: Path) -> None:

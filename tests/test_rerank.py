@@ -171,6 +171,25 @@ def test_a_file_without_rows_is_an_error(bon: Bon) -> None:
     assert bon("rerank", "absent.jsonl", "-o", "out.jsonl").code == 2
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("rerank", "rows.jsonl"),
+        ("run", "-f", "rows.jsonl"),
+        ("sample", "-f", "rows.jsonl"),
+        ("export", "rows.jsonl"),
+    ],
+)
+def test_a_file_is_never_written_over_while_it_is_read(bon: Bon, command: tuple[str, ...]) -> None:
+    bon.write(row(1, 1, 2))
+    before = (bon.folder / "rows.jsonl").read_bytes()
+    done = bon(*command, "-o", "rows.jsonl")
+    assert done.code == 2
+    assert "write to another place" in done.err
+    assert (bon.folder / "rows.jsonl").read_bytes() == before
+    assert bon.files == ["rows.jsonl"]
+
+
 # --- the ledger -----------------------------------------------------------------------------------
 
 

@@ -39,10 +39,11 @@ def command(results: str, name: str, pairs: str, output: str | None) -> None:
     bon export ranked.jsonl --format preference -o dpo.jsonl
     bon export ranked.parquet --format rewards -o rewards.parquet
     """
-    from bon.datasets import OrderedWriter, Output, read_results
+    from bon.datasets import OrderedWriter, Output, keep_apart, read_results
     from bon.export import exporter
 
     rows_of = exporter(name, pairs)
+    keep_apart(results, output)
     read = written = 0
     with ExitStack() as stack:
         writer: OrderedWriter | Output = OrderedWriter(sys.stdout.buffer)

@@ -56,9 +56,11 @@ def keeping(
     command: str, settings: Mapping[str, Any], source: str | None
 ) -> Iterator[Ledger | None]:
     """The ledger of a run, and beside its output what takes it up again, until it is complete."""
+    from bon.datasets import keep_apart
     from bon.ledger import Ledger
 
     output, folder = settings["output"], settings["ledger_dir"]
+    keep_apart(source, output)
     workplace = None
     if output is not None and not is_special(Path(output).expanduser()):
         workplace = Workplace(output)

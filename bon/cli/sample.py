@@ -11,6 +11,7 @@ from typing import IO, Any
 import click
 
 from bon.cli.options import job_from, load_prompts, policy_options, prompt_options, writable
+from bon.datasets import keep_apart
 
 
 @click.command()
@@ -26,6 +27,7 @@ def command(
     `bon run -f` takes what this writes and judges it, on another day or another machine.
     """
     job = job_from(settings)
+    keep_apart(path, output)
     prompts, bad = load_prompts(prompt, path)
     writable(output)
 

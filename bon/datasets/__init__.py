@@ -4,7 +4,7 @@
 `output` replaces a file at once or not at all, `results` reads back what was written.
 """
 
-from bon.datasets.files import BadRow, Row, read_rows
+from bon.datasets.files import BadRow, Row, keep_apart, read_rows
 from bon.datasets.output import Output
 from bon.datasets.prompts import (
     Fields,
@@ -24,6 +24,7 @@ __all__ = [
     "OrderedWriter",
     "Output",
     "Row",
+    "keep_apart",
     "prompt_from_text",
     "read_inputs",
     "read_prompts",

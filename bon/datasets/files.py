@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import csv
+import fnmatch
 import glob
 import gzip
 import io
@@ -94,6 +95,24 @@ def input_files(path: str) -> list[Path]:
     if not files:
         raise BonError(f"cannot read {path}: there are no data files ({', '.join(ENDINGS)})")
     return files
+
+
+def keep_apart(source: str | None, output: str | None) -> None:
+    """Raise `BonError` where reading `source` would read `output`, now or once it is there."""
+    if source is None or source == "-" or output is None:
+        return
+    file, target = (Path(path).expanduser().resolve() for path in (output, source))
+    if target.is_dir():
+        inside = file.is_relative_to(target) and not _is_ours_or_hidden(file, target)
+        read = inside and bool(format_of(file)[0])
+    elif target.exists():
+        read = file.exists() and file.samefile(target)
+    elif "**" in source:  # told a little too often: it is taken for any text
+        read = fnmatch.fnmatchcase(str(file), str(target))
+    else:
+        read = glob.has_magic(source) and file.match(str(target))
+    if read:
+        raise BonError(f"{output} would be read as a part of {source}: write to another place")
 
 
 def format_of(path: Path) -> tuple[str, str]:
