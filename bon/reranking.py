@@ -32,6 +32,10 @@ class StrictError(BonError):
 
     exit_code = 3
 
+    def __init__(self, source: str, row: BadRow) -> None:
+        where = f"{row.file or source}, line {row.line}"
+        super().__init__(f"{where}: {row.reason} (without --strict it would be skipped)")
+
 
 class Rows:
     """The rows of `source`: iterate to have them judged, and `emit` each result.
@@ -75,20 +79,19 @@ class Rows:
 
     def _refuse(self, position: int, row: BadRow) -> None:
         if self._strict:
-            where = f"{row.file or self._source}, line {row.line}"
-            raise StrictError(f"{where}: {row.reason} (without --strict it would be skipped)")
+            raise StrictError(self._source, row)
         self.bad += 1
         self._on_bad(row)
         self._writer.skip(position)
 
 
 class ErrorLog:
-    """Bad rows as JSON lines in a file that is there only when there are any."""
+    """Bad rows as JSON lines in a file beside the output, which is there only when there are any."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, output: Path) -> None:
+        self.path = output.with_name(f"{output.name}.errors.jsonl")
         self._stream: IO[bytes] | None = None
-        path.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
 
     def add(self, row: BadRow) -> None:
         """Write down where the row is and why it is bad."""
@@ -98,8 +101,10 @@ class ErrorLog:
         self._stream.write(orjson.dumps(fields) + b"\n")
         self._stream.flush()
 
-    def close(self) -> None:
-        """Close the file, if there is one."""
+    def __enter__(self) -> ErrorLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if self._stream is not None:
             self._stream.close()
 

@@ -196,9 +196,9 @@ def test_quiet_says_nothing_but_the_results(bon: Shell) -> None:
 
 def test_bad_rows_are_told_with_their_numbers_and_the_rest_is_written(bon: Shell) -> None:
     path = bon.write({"prompt": "one"}, "no JSON", {"text": "two"}, {"prompt": ""}, {"prompt": "3"})
-    done = bon("run", "-f", path, "-o", "results.jsonl")
+    done = bon("run", "-f", path)
     assert done.code == 3
-    assert [row["id"] for row in bon.read("results.jsonl")] == ["1", "5"]
+    assert [row["id"] for row in done.rows] == ["1", "5"]
     for line, reason in ((2, "not JSON"), (3, "`prompt` is missing"), (4, "the prompt is empty")):
         [told] = [text for text in done.err.splitlines() if f"line {line}:" in text]
         assert reason in told

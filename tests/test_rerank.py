@@ -158,6 +158,30 @@ def test_bad_rows_go_to_a_file_with_line_and_reason(bon: Bon) -> None:
     assert bon.files == ["out.jsonl", "rows.jsonl"]
 
 
+def test_a_run_reads_rows_and_refuses_bad_ones_as_rerank_does(bon: Bon) -> None:
+    bon.write({"q": "a", "own": 7, "winner": "x"}, "no json", {"q": "b", "id": "1"}, {"r": "c"})
+    options = ("-f", "rows.jsonl", "-o", "out.parquet", "-n", "2", "--prompt-field", "q")
+    done = bon("run", *options)
+    assert done.code == 3
+    assert "3 bad rows: out.parquet.errors.jsonl" in done.err
+    [found] = bon.rows("out.parquet")
+    assert (found["id"], found["own"], found["input_winner"]) == ("1", 7, "x")
+    reasons = [(e["line"], e["reason"]) for e in bon.rows("out.parquet.errors.jsonl")]
+    assert [line for line, _ in reasons] == [2, 3, 4]
+    assert "used before" in reasons[1][1]
+    done = bon("run", *options, "--strict")
+    assert (done.code, len(bon.policy.requests)) == (3, 0)
+    assert "Error: rows.jsonl, line 2: not JSON" in done.err
+
+
+def test_samples_keep_the_columns_that_their_results_will_have(bon: Bon) -> None:
+    bon.write({"q": "a", "own": 7})
+    bon("sample", "-f", "rows.jsonl", "-o", "samples.jsonl", "-n", "2", "--prompt-field", "q")
+    assert bon("rerank", "samples.jsonl", "-o", "out.jsonl").code == 0
+    [found] = bon.rows("out.jsonl")
+    assert (found["prompt"][0]["content"], found["own"]) == ("a", 7)
+
+
 def test_strict_stops_at_the_first_bad_row(bon: Bon) -> None:
     bon.write(row(1, 1, 2), "no json", row(2, 1, 2))
     done = bon("rerank", "rows.jsonl", "-o", "out.jsonl", "--strict")

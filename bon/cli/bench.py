@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bon.cli.options import job_from, judge_options, load_prompts, policy_options
+from bon.cli.options import job_from, judge_options, load_prompts, policy_options, tell_bad
 
 if TYPE_CHECKING:
     from bon.bench.played import World
@@ -285,7 +285,9 @@ def _problems(path: str | None, count: int) -> list[Prompt]:
         from bon.demo import problems
 
         return problems(count)
-    return load_prompts(None, path)[0][:count]
+    loaded = load_prompts(None, path)
+    tell_bad(path, loaded.bad)
+    return loaded.prompts[:count]
 
 
 def _defaults(*texts: str) -> list[str]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from bon.catalog import parse_strategy
-from bon.datasets import BadRow, prompt_from_text, read_prompts
+from bon.datasets import BadRow, Fields, Input, prompt_from_text, read_inputs
+from bon.datasets.prompts import ANY, distinct
 from bon.job import GIVEN, Job, Judge, Policy
 from bon.types import BonError, Prompt
 
@@ -40,16 +41,29 @@ def _engine_args(_: click.Context, __: click.Parameter, pairs: tuple[str, ...]) 
     return values
 
 
+field_options = _stack(
+    click.option("--prompt-field", metavar="PATH", help="Such as question or doc.question."),
+    click.option(
+        "--candidates-field",
+        metavar="PATH",
+        help="Such as responses or completions.response; several with commas between.",
+    ),
+    click.option("--id-field", metavar="PATH", help="Default: id, else the row's number."),
+    click.option("--answer-field", metavar="PATH", help="Default: answer."),
+    click.option("--strict", is_flag=True, help="Stop at the first bad row."),
+)
+
 prompt_options = _stack(
     click.argument("prompt", required=False),
     click.option(
         "-f",
         "--file",
         "path",
-        metavar="JSONL",
-        help="Prompts, a JSON object a line: `prompt` (text or chat messages), and, if you like,"
-        " `id`, `system`, `answer`, `candidates`. `-` is standard input.",
+        metavar="FILE",
+        help="Prompts, a row each: `prompt` (text or chat messages), and, if you like, `id`,"
+        " `system`, `answer`, `candidates`. Any format that rerank reads; `-` is JSONL on stdin.",
     ),
+    field_options,
 )
 
 policy_options = _stack(
@@ -162,21 +176,49 @@ judge_options = _stack(
 )
 
 
-def load_prompts(text: str | None, path: str | None) -> tuple[list[Prompt], list[BadRow]]:
-    """Prompts from the argument or the file, and the lines that gave none. Raises where there is neither."""
+def fields_from(settings: Mapping[str, Any]) -> Fields:
+    """What `field_options` say."""
+    return Fields(*(settings[f"{name}_field"] for name in ("prompt", "candidates", "id", "answer")))
+
+
+class Loaded(NamedTuple):
+    """The prompts of a run, each with the columns that stay beside its result, and the bad rows."""
+
+    prompts: list[Prompt]
+    others: list[Mapping[str, Any]]
+    bad: list[BadRow]
+
+
+def load_prompts(
+    text: str | None, path: str | None, fields: Fields = ANY, *, strict: bool = False
+) -> Loaded:
+    """Prompts from the argument or the file. Raises `BonError` where there is neither, or none in it,
+    and with `strict` at the first bad row."""
     if (text is None) == (path is None):
         raise click.UsageError("give one prompt, or a file of prompts with -f")
     if text is not None:
-        return [prompt_from_text(text)], []
+        return Loaded([prompt_from_text(text)], [{}], [])
     assert path is not None
-    rows = list(read_prompts(path))
-    bad = [row for row in rows if isinstance(row, BadRow)]
-    prompts = [row for row in rows if isinstance(row, Prompt)]
-    if not rows:
+    from bon.reranking import StrictError, other_columns
+
+    loaded = Loaded([], [], [])
+    for found in distinct(read_inputs(path, fields)):
+        if isinstance(found, Input):
+            loaded.prompts.append(found.prompt)
+            loaded.others.append(other_columns(found))
+        elif strict:
+            raise StrictError(path, found)
+        else:
+            loaded.bad.append(found)
+    if not loaded.prompts and not loaded.bad:
         raise BonError(f"there is no prompt in {path}: write one JSON object with `prompt` a line")
+    return loaded
+
+
+def tell_bad(path: str | None, bad: Iterable[BadRow]) -> None:
+    """A line on stderr for every bad row."""
     for row in bad:
-        click.echo(f"{path}, line {row.line}: {row.reason}; skipped", err=True)
-    return prompts, bad
+        click.echo(f"{row.file or path}, line {row.line}: {row.reason}; skipped", err=True)
 
 
 def writable(path: str | None) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from bon.cli.keeping import keeping, ledger_options, resumed
-from bon.cli.options import job_from, judge_options, strategy_option
-from bon.datasets import BadRow, Fields, OrderedWriter, Output
+from bon.cli.options import field_options, fields_from, job_from, judge_options, strategy_option
+from bon.datasets import BadRow, OrderedWriter, Output
 from bon.reranking import ErrorLog, Rows, Writer
 from bon.types import BonError
 
@@ -25,19 +25,11 @@ from bon.types import BonError
     help="Where results go, in input order; its ending names the format: .jsonl, .json, .csv,"
     " .parquet, and .gz or .zst after the first three. Default: JSON lines on stdout.",
 )
-@click.option("--prompt-field", metavar="PATH", help="Such as question or doc.question.")
-@click.option(
-    "--candidates-field",
-    metavar="PATH",
-    help="Such as responses or completions.response; several with commas between.",
-)
-@click.option("--id-field", metavar="PATH", help="Default: id, else the row's number.")
-@click.option("--answer-field", metavar="PATH", help="Default: answer.")
+@field_options
 @judge_options
 @strategy_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draws of the bracket.")
 @ledger_options
-@click.option("--strict", is_flag=True, help="Stop at the first bad row.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 @click.pass_context
 def command(context: click.Context, /, **settings: Any) -> None:
@@ -69,9 +61,7 @@ def _rerank(settings: dict[str, Any]) -> int:
     """Do it; gives the number of bad rows."""
     job = job_from(settings)
     source, output, quiet = settings["source"], settings["output"], settings["quiet"]
-    fields = Fields(
-        *(settings[f"{name}_field"] for name in ("prompt", "candidates", "id", "answer"))
-    )
+    fields = fields_from(settings)
     from bon.api import rerank
     from bon.cli.progress import Watcher
     from bon.draining import draining
@@ -83,8 +73,7 @@ def _rerank(settings: dict[str, Any]) -> int:
         log = None
         if output is not None:
             file = stack.enter_context(Output(output, fresh=not settings["resume"]))
-            log = ErrorLog(file.path.with_name(f"{file.path.name}.errors.jsonl"))
-            stack.callback(log.close)
+            log = stack.enter_context(ErrorLog(file.path))
             writer = file
 
         def on_bad(row: BadRow) -> None:

@@ -13,12 +13,14 @@ import click
 
 from bon.cli.keeping import keeping, ledger_options, resumed
 from bon.cli.options import (
+    fields_from,
     job_from,
     judge_options,
     load_prompts,
     policy_options,
     prompt_options,
     strategy_option,
+    tell_bad,
 )
 from bon.types import BonError, Result
 
@@ -72,19 +74,23 @@ def _run(
     as_json: bool,
     quiet: bool,
     resume: bool,
+    strict: bool,
     **settings: Any,
 ) -> None:
     job = job_from(settings)
-    prompts, bad = load_prompts(prompt, path)
+    prompts, others, bad = load_prompts(prompt, path, fields_from(settings), strict=strict)
     draw = _graph_writer(graph_dir, graph_format)
 
     from bon.api import run
     from bon.cli.progress import Watcher
     from bon.datasets import OrderedWriter, Output
     from bon.draining import draining
+    from bon.reranking import ErrorLog
     from bon.schema import result_to_json
 
-    failed = len(bad)
+    def row_of(position: int, result: Result) -> dict[str, Any]:
+        return {**others[position], **result_to_json(result)}
+
     with ExitStack() as stack:
         ledger = stack.enter_context(keeping("run", asked, path))
         watcher = stack.enter_context(Watcher(len(prompts), quiet=quiet))
@@ -92,13 +98,20 @@ def _run(
         emits: list[Callable[[int, Result], None]] = []
         if output is not None:
             to_file = stack.enter_context(Output(output, fresh=not resume))
-            emits.append(lambda position, result: to_file.write(position, result_to_json(result)))
+            emits.append(lambda position, result: to_file.write(position, row_of(position, result)))
+            log = stack.enter_context(ErrorLog(to_file.path))
+            for row in bad:
+                log.add(row)
+        else:
+            tell_bad(path, bad)
         human = not as_json and output is None and sys.stdout.isatty()
         if human:
             emits.append(lambda _, result: results.append(result))
         elif output is None or as_json:
             to_stdout = OrderedWriter(sys.stdout.buffer)
-            emits.append(lambda position, result: to_stdout.write(position, result_to_json(result)))
+            emits.append(
+                lambda position, result: to_stdout.write(position, row_of(position, result))
+            )
 
         def emit(position: int, result: Result) -> None:
             for one in emits:
@@ -122,8 +135,9 @@ def _run(
         for result in results:
             show_result(result, Console())
     watcher.say(watcher.summary())
-    failed += watcher.failed
-    if failed:
+    if bad and output is not None:
+        watcher.say(f"{len(bad):,} bad rows: {log.path}")
+    if bad or watcher.failed:
         raise click.exceptions.Exit(3)
 
 

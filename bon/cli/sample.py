@@ -10,7 +10,15 @@ from typing import IO, Any
 
 import click
 
-from bon.cli.options import job_from, load_prompts, policy_options, prompt_options, writable
+from bon.cli.options import (
+    fields_from,
+    job_from,
+    load_prompts,
+    policy_options,
+    prompt_options,
+    tell_bad,
+    writable,
+)
 from bon.datasets import keep_apart
 
 
@@ -20,7 +28,12 @@ from bon.datasets import keep_apart
 @policy_options
 @click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 def command(
-    prompt: str | None, path: str | None, output: str | None, quiet: bool, **settings: Any
+    prompt: str | None,
+    path: str | None,
+    output: str | None,
+    quiet: bool,
+    strict: bool,
+    **settings: Any,
 ) -> None:
     """Sample N candidates for each PROMPT and write them, a JSON object a prompt, in input order.
 
@@ -28,7 +41,8 @@ def command(
     """
     job = job_from(settings)
     keep_apart(path, output)
-    prompts, bad = load_prompts(prompt, path)
+    prompts, others, bad = load_prompts(prompt, path, fields_from(settings), strict=strict)
+    tell_bad(path, bad)
     writable(output)
 
     from bon.api import Sampled, bare_errors, engine, sample_all
@@ -50,7 +64,8 @@ def command(
                 watcher.say(f"prompt {sampled.prompt.id}: {sampled.error}; left out")
                 writer.skip(sampled.position)
             else:
-                writer.write(sampled.position, sampled_to_json(sampled.prompt, sampled.candidates))
+                row = sampled_to_json(sampled.prompt, sampled.candidates)
+                writer.write(sampled.position, {**others[sampled.position], **row})
 
         async def sample() -> None:
             policy = job.policy

@@ -11,7 +11,7 @@ Without fields named by the user, a row is read as the first of these that it lo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -58,16 +58,20 @@ def read_prompts(path: str, fields: Fields = ANY) -> Iterator[Prompt | BadRow]:
     or objects with `text`, as `bon sample` writes them, and `score` or `correct` where known).
     An id that was used before makes a row bad. Raises `BonError` where the file cannot be read.
     """
+    for found in distinct(read_inputs(path, fields)):
+        yield found if isinstance(found, BadRow) else found.prompt
+
+
+def distinct(inputs: Iterable[Input | BadRow]) -> Iterator[Input | BadRow]:
+    """The same, but a row whose id was used before is a bad one."""
     seen: set[str] = set()
-    for found in read_inputs(path, fields):
-        if isinstance(found, BadRow):
-            yield found
-        elif found.prompt.id in seen:
-            row = found.row
-            yield BadRow(row.line, f"the id {found.prompt.id!r} was used before", row.file)
-        else:
+    for found in inputs:
+        if isinstance(found, Input) and found.prompt.id in seen:
+            reason = f"the id {found.prompt.id!r} was used before"
+            found = BadRow(found.row.line, reason, found.row.file)
+        if isinstance(found, Input):
             seen.add(found.prompt.id)
-            yield found.prompt
+        yield found
 
 
 def read_inputs(path: str, fields: Fields = ANY) -> Iterator[Input | BadRow]:
