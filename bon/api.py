@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bon.generation import Backend, GenerationFailed, PromptTooLong
-from bon.generation.revived import revived
+from bon.generation.models import model_identity, resolve_model
+from bon.generation.revived import begin, revived
 from bon.job import Job
 from bon.ledger import Ledger
 from bon.ledgered import LedgeredJudge, LedgeredSampler
@@ -215,7 +216,7 @@ async def judge_all(
 async def engine(
     role: str, model: str, engine_args: Mapping[str, Any], observer: Observer
 ) -> AsyncIterator[Backend]:
-    """A running vLLM engine for one model; when it dies it is started again, once."""
+    """A vLLM engine for one model, started by its first request; when it dies it is started again, once."""
     from bon.generation import vllm
 
     @asynccontextmanager
@@ -225,7 +226,7 @@ async def engine(
             observer.loaded(role)
             yield backend
 
-    async with revived(start) as backend:
+    async with revived(start, model_identity(resolve_model(model), engine_args)) as backend:
         yield backend
 
 
@@ -242,6 +243,8 @@ async def both_engines(job: Job, observer: Observer) -> AsyncIterator[tuple[Back
         judge = await stack.enter_async_context(
             engine("judge", job.judge.model, job.judge.engine_args, observer)
         )
+        for backend in (policy, judge):  # before one works: each looks how much memory is free
+            await begin(backend)
         yield policy, judge
 
 

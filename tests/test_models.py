@@ -68,6 +68,7 @@ def test_a_folder_without_a_configuration_is_no_model(tmp_path: Path) -> None:
 
 def test_identity_is_the_folders_name_and_a_hash_of_what_is_in_it(tmp_path: Path) -> None:
     here = model_identity(str(model(tmp_path / "here" / "m")))
+    assert here is not None
     assert here.startswith("m@")
     assert model_identity(str(model(tmp_path / "there" / "m"))) == here
 
@@ -91,8 +92,22 @@ def test_identity_of_a_hub_model_names_the_commit_in_the_cache(
 ) -> None:
     constants = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    assert model_identity("org/absent") == "org/absent@main"
+    assert model_identity("org/absent") is None  # until it has been loaded, nobody knows
     reference = tmp_path / "models--org--present" / "refs" / "main"
     reference.parent.mkdir(parents=True)
     reference.write_text("0123456789abcdef0123456789abcdef01234567\n")
     assert model_identity("org/present") == "org/present@0123456789abcdef"
+    (reference.parent / "v2").write_text("89abcdef" * 5)
+    assert model_identity("org/present", {"revision": "v2"}) == "org/present@89abcdef89abcdef"
+    older = "fedcba98" * 5
+    assert model_identity("org/present", {"revision": older}) is None
+    (tmp_path / "models--org--present" / "snapshots" / older).mkdir(parents=True)
+    assert model_identity("org/present", {"revision": older}) == f"org/present@{older[:16]}"
+
+
+def test_identity_changes_with_engine_arguments_that_change_what_is_written(tmp_path: Path) -> None:
+    folder = str(model(tmp_path / "m"))
+    plain = model_identity(folder)
+    assert model_identity(folder, {"max_num_seqs": 8, "tensor_parallel_size": 2}) == plain
+    quantized = model_identity(folder, {"quantization": "fp8"})
+    assert quantized not in (plain, model_identity(folder, {"quantization": "awq"}))

@@ -14,7 +14,7 @@ from fakes import reply, some_turns
 
 from bon.draining import draining
 from bon.generation import Backend, Chat, Reply, Request, Sampling
-from bon.generation.revived import revived
+from bon.generation.revived import begin, revived
 from bon.types import EngineError
 
 REQUEST = Request(Chat(()), Sampling(1))
@@ -81,7 +81,9 @@ def test_an_engine_that_dies_twice_ends_the_run_and_says_how_to_go_on() -> None:
 
 
 def test_an_engine_that_does_not_start_again_is_an_error() -> None:
-    with pytest.raises(EngineError, match=r"cannot load it|restarted once"):
+    with pytest.raises(
+        EngineError, match=r"died; it could not be restarted: cannot load it.*--resume"
+    ):
         ask(Nursery([1]), 5)
 
 
@@ -97,6 +99,74 @@ def test_a_restart_survives_the_call_that_noticed_the_death() -> None:
 
     assert asyncio.run(run()).generations[0].text == "alive"
     assert nursery.log == ["start", "stop", "start", "stop"]
+
+
+def test_an_engine_whose_identity_is_known_starts_with_its_first_request() -> None:
+    nursery = Nursery([9])
+
+    async def run() -> None:
+        async with revived(nursery.start, "mortal") as backend:
+            await some_turns(5)
+            assert (backend.identity, nursery.log) == ("mortal", [])
+            await asyncio.gather(*(backend.generate(REQUEST) for _ in range(3)))
+            assert nursery.log == ["start"]
+            assert backend.capacity == 4
+
+    asyncio.run(run())
+    assert nursery.log == ["start", "stop"]
+
+
+def test_an_engine_that_nobody_asks_never_starts() -> None:
+    nursery = Nursery([9])
+
+    async def run() -> None:
+        async with revived(nursery.start, "mortal"):
+            pass
+
+    asyncio.run(run())
+    assert nursery.log == []
+
+
+def test_an_engine_may_be_started_before_it_is_asked() -> None:
+    nursery = Nursery([9])
+
+    async def run() -> None:
+        async with revived(nursery.start, "mortal") as backend:
+            await begin(backend)
+            assert nursery.log == ["start"]
+
+    asyncio.run(run())
+
+
+def test_an_engine_that_is_not_what_it_was_taken_for_answers_nothing() -> None:
+    async def run() -> None:
+        async with revived(Nursery([9]).start, "another") as backend:
+            await backend.generate(REQUEST)
+
+    with pytest.raises(EngineError, match="another has become mortal since"):
+        asyncio.run(run())
+
+
+def test_a_start_is_given_up_when_nobody_wants_it_any_more() -> None:
+    log = []
+
+    @asynccontextmanager
+    async def slow() -> AsyncIterator[Backend]:
+        log.append("start")
+        try:
+            await asyncio.sleep(60)
+        finally:
+            log.append("given up")
+        yield Mortal(1)
+
+    async def run() -> None:
+        async with asyncio.timeout(10), revived(slow, "mortal") as backend:
+            asking = asyncio.create_task(backend.generate(REQUEST))
+            await some_turns(3)
+            asking.cancel()
+
+    asyncio.run(run())
+    assert log == ["start", "given up"]
 
 
 def interrupted(times: int, seconds: float, work: float) -> tuple[list[str], bool, bool]:

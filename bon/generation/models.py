@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from bon.types import BonError
 
@@ -39,12 +41,38 @@ def resolve_model(name: str) -> str:
     )
 
 
+MAKE_ANOTHER_MODEL = (
+    "dtype",
+    "hf_overrides",
+    "load_format",
+    "max_model_len",
+    "quantization",
+    "tokenizer",
+    "tokenizer_revision",
+)
+"""Engine arguments with which the same weights write something else, or have no room for it."""
+
+
+def model_identity(resolved: str, engine_args: Mapping[str, Any] | None = None) -> str | None:
+    """Model and revision: for a folder its name and a hash of its weights and settings.
+
+    None for a hub model of which there is no copy yet: the revision is known when it has been loaded.
+    """
+    settings = engine_args or {}
+    if Path(resolved).is_dir():
+        identity = _folder_identity(resolved)
+    else:
+        revision = _hub_revision(resolved, str(settings.get("revision", "main")))
+        if revision is None:
+            return None
+        identity = f"{resolved}@{revision}"
+    given = (name for name in MAKE_ANOTHER_MODEL if name in settings)
+    return " ".join([identity, *(f"{name}={settings[name]!r}" for name in given)])
+
+
 @cache
-def model_identity(resolved: str) -> str:
-    """Model and revision: for a folder its name and a hash of its weights and settings."""
-    path = Path(resolved)
-    if not path.is_dir():
-        return f"{resolved}@{_hub_revision(resolved)}"
+def _folder_identity(folder: str) -> str:
+    path = Path(folder)
     digest = hashlib.sha256()
     for file in sorted(path.iterdir()):
         if file.suffix in (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt"):
@@ -54,10 +82,12 @@ def model_identity(resolved: str) -> str:
     return f"{path.name}@{digest.hexdigest()[:16]}"
 
 
-def _hub_revision(name: str) -> str:
+def _hub_revision(name: str, revision: str) -> str | None:
     """The commit of the copy in the local cache, which is the one that is loaded."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    folder = "models--" + name.replace("/", "--")
-    reference = Path(os.fspath(HF_HUB_CACHE)) / folder / "refs" / "main"
-    return reference.read_text().strip()[:16] if reference.is_file() else "main"
+    copy = Path(os.fspath(HF_HUB_CACHE)) / f"models--{name.replace('/', '--')}"
+    if (copy / "snapshots" / revision).is_dir():
+        return revision[:16]
+    reference = copy / "refs" / revision
+    return reference.read_text().strip()[:16] if reference.is_file() else None

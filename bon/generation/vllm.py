@@ -81,7 +81,8 @@ async def load(
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
         raise
-    backend = VLLMBackend(started.pop(), model_identity(path))
+    identity = model_identity(path, engine_args)
+    backend = VLLMBackend(started.pop(), identity or model)
     try:
         yield backend
     finally:
