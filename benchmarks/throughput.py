@@ -123,7 +123,7 @@ def _overhead(count: int, judge: PairwiseJudge) -> float:
         ready.append(Entry(i, f"What is {i}?", seating.texts, seating.tournament))
 
     async def play() -> None:
-        await play_all(_each(ready), judge, calls=128, heard=hear, over=lambda entry: None)
+        await play_all(_each(ready), judge, calls=lambda: 128, heard=hear, over=lambda entry: None)
 
     began = time.process_time()
     asyncio.run(play())

@@ -19,7 +19,7 @@ from bon.job import Job
 from bon.ledger import Ledger
 from bon.ledgered import LedgeredJudge, LedgeredSampler
 from bon.sampler import Sampler
-from bon.scheduler import Entry, play_all
+from bon.scheduler import Entry, Room, play_all
 from bon.seating import Seating, result_of, seat
 from bon.types import BonError, Candidate, Prompt, Result, Verdict
 
@@ -151,19 +151,20 @@ async def sample_all(
     """Sample for every prompt, with about two batches of requests under way."""
     bare = job.policy.sampler(backend, job.n, job.seed)
     sampler = bare if ledger is None else LedgeredSampler(bare, ledger)
-    room = asyncio.Semaphore(max(1, 2 * backend.capacity // job.n))
+    room = Room(lambda: max(1, 2 * backend.capacity // job.n))
 
     async def sample(position: int, prompt: Prompt) -> None:
         sampled = await _sample(sampler, position, prompt)
-        room.release()
+        room.take(-1)
         observer.sampled(sampled)
         emit(sampled)
 
     async with asyncio.TaskGroup() as tasks:
         for position, prompt in enumerate(prompts):
-            await room.acquire()
+            await room.wait()
             if stop is not None and stop.is_set():
                 break
+            room.take()
             tasks.create_task(sample(position, prompt))
 
 
@@ -208,7 +209,10 @@ async def judge_all(
 
     bare = job.judge.judge(backend)
     judge = bare if ledger is None else LedgeredJudge(bare, ledger)
-    calls = 2 * backend.capacity
+
+    def calls() -> int:
+        return 2 * backend.capacity
+
     await play_all(entries(), judge, calls=calls, heard=observer.heard, over=over, stop=stop)
 
 

@@ -41,12 +41,12 @@ async def play_all(
     entries: AsyncIterable[Entry],
     judge: PairwiseJudge,
     *,
-    calls: int,
+    calls: Callable[[], int],
     heard: Callable[[Verdict], None],
     over: Callable[[Entry], None],
     stop: asyncio.Event | None = None,
 ) -> None:
-    """Play every tournament to its end, with about `calls` judge calls under way.
+    """Play every tournament to its end, with about `calls()` judge calls under way.
 
     `heard` is told every verdict as it comes, `over` every tournament as it ends. Once `stop` is set no
     more are admitted; those that run go on. An `EngineError` of the judge ends all of it.
@@ -61,7 +61,7 @@ async def play_all(
         async for entry in entries:
             # before the wait: what never began would complain of it when the run is cancelled
             step = entry.tournament.start()
-            await pool.room()
+            await pool.room.wait()
             if stop is not None and stop.is_set():
                 break
             tournaments.create_task(play(entry, step))
@@ -69,27 +69,45 @@ async def play_all(
         pool.all_admitted = True
 
 
+class Room:
+    """How much is under way, and whether there is room for more.
+
+    `limit` is asked each time: an engine says what it works on at once only when it runs.
+    """
+
+    def __init__(self, limit: Callable[[], int]) -> None:
+        self._limit = limit
+        self._taken = 0
+        self._turn = asyncio.Lock()
+        self._free = asyncio.Event()
+        self._free.set()
+
+    async def wait(self) -> None:
+        """Return when there is room; who came first goes first.
+
+        Whoever returns from here takes what it needs before it awaits anything else, so that the next
+        in line sees it.
+        """
+        async with self._turn:
+            await self._free.wait()
+
+    def take(self, count: int = 1) -> None:
+        """Have so much more under way, or less where it is negative."""
+        self._taken += count
+        if self._taken < self._limit():
+            self._free.set()
+        else:
+            self._free.clear()
+
+
 class Pool:
     """The calls of all tournaments: how many are under way, and which matter most."""
 
-    def __init__(self, calls: int) -> None:
+    def __init__(self, calls: Callable[[], int]) -> None:
         self.all_admitted = False
         """Whether no further tournament will come, so that the longest chains now matter most."""
-        self._limit = calls
-        self._calls = 0
-        self._turn = asyncio.Lock()
-        self._room = asyncio.Event()
-        self._room.set()
+        self.room = Room(calls)
         self._depths: dict[int, int] = {}
-
-    async def room(self) -> None:
-        """Wait until the calls under way leave room for another tournament's; who came first goes first.
-
-        Whoever returns from here plays before it awaits anything else, so that the next in line sees
-        its calls.
-        """
-        async with self._turn:
-            await self._room.wait()
 
     async def play(self, entry: Entry, first_step: Step, judge: PairwiseJudge, heard: Hear) -> None:
         """Play one tournament to its end. Cancelled, it aborts its calls and leaves their room to others."""
@@ -115,7 +133,7 @@ class Pool:
         def submit(step: Step, stage: int) -> None:
             for ask in step.dropped:
                 running.pop(ask).cancel()
-            self._add(len(step.asked))
+            self.room.take(len(step.asked))
             for ask in sorted(step.asked) if len(step.asked) > 1 else step.asked:
                 running[ask] = task = group.create_task(call(ask, stage))
                 task.add_done_callback(self._ended)
@@ -133,12 +151,5 @@ class Pool:
         expected = self._depths.get(n) or (n - 1).bit_length()
         return -max(1, expected - stage + 1)
 
-    def _add(self, calls: int) -> None:
-        self._calls += calls
-        if self._calls < self._limit:
-            self._room.set()
-        else:
-            self._room.clear()
-
     def _ended(self, _: asyncio.Task[None]) -> None:
-        self._add(-1)
+        self.room.take(-1)

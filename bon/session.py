@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 from bon import api
 from bon.api import Observer, Sampled, bare_errors
 from bon.generation import Backend
+from bon.generation.revived import begin
 from bon.job import GIVEN, Job
 from bon.judge import PairwiseJudge
 from bon.ledger import Ledger
@@ -49,6 +50,8 @@ async def session(
             )
         else:
             policy, judge = await engines.enter_async_context(api.both_engines(job, observer))
+        for backend in (judge,) if policy is None else (policy, judge):
+            await begin(backend)
         yield Session(judge, policy, observer, ledger)
 
 
@@ -70,7 +73,7 @@ class Session:
         self._policy = policy
         self._observer = observer or Observer()
         self._ledger = ledger
-        self._pool = Pool(calls=2 * judge.capacity)
+        self._pool = Pool(lambda: 2 * judge.capacity)
         self._arrivals = itertools.count()
         # equal judges are one while anybody uses them, so that equal calls under way are made once
         self._ledgered: WeakValueDictionary[str, LedgeredJudge] = WeakValueDictionary()
@@ -161,7 +164,7 @@ class Session:
         try:
             async with bare_errors(), asyncio.timeout_at(end.at) as limit:
                 step = tournament.start()
-                await self._pool.room()
+                await self._pool.room.wait()
                 await self._pool.play(entry, step, self._judge_of(job), hear)
         except TimeoutError:
             if not limit.expired():

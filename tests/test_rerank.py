@@ -13,7 +13,8 @@ from fakes import Engines, FakeBackend, boxes, larger_number, numbers_from_the_s
 from bon import api
 from bon.cli import main
 from bon.datasets import BadRow, read_results, read_rows
-from bon.generation import Reply, Request, models
+from bon.generation import Reply, Request, models, vllm
+from bon.generation.models import model_identity
 from bon.ledger import Ledger
 from bon.ledger.upkeep import describe
 from bon.resume import Workplace
@@ -38,8 +39,13 @@ class Bon:
         self._monkeypatch, self._capsys = monkeypatch, capsys
         monkeypatch.chdir(folder)
         engines = Engines({"tiny-rrm": self.judge, "tiny-policy": self.policy})
+        self._real = api.engine, models.resolve_model
         monkeypatch.setattr(api, "engine", engines)
         monkeypatch.setattr(models, "resolve_model", lambda name: name)
+
+    def with_real_engines(self) -> None:
+        self._monkeypatch.setattr(api, "engine", self._real[0])
+        self._monkeypatch.setattr(models, "resolve_model", self._real[1])
 
     def __call__(self, *arguments: str) -> Done:
         self.judge.requests.clear()
@@ -258,6 +264,34 @@ def test_a_run_with_a_ledger_samples_and_judges_nothing_twice(bon: Bon) -> None:
     assert (bon.folder / "one.jsonl").read_bytes() == (bon.folder / "two.jsonl").read_bytes()
     info = describe(bon.folder / "kept")
     assert (info.verdicts, info.candidate_sets) == (6, 2)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("rerank", "rows.jsonl", "--ledger", "kept"),
+        ("run", "-f", "prompts.jsonl", "-n", "3", "--ledger", "kept"),
+        ("rerank", "alone.jsonl"),
+    ],
+)
+def test_where_nothing_is_left_to_sample_or_judge_no_engine_starts(
+    bon: Bon, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    def refuse(model: str, engine_args: object) -> None:
+        raise AssertionError(f"{model} was loaded")
+
+    for backend, name in ((bon.judge, "tiny-rrm"), (bon.policy, "tiny-policy")):
+        backend.identity = str(model_identity(str(models.BUNDLED / name)))
+    bon.write(*(row(i, 1, 2, 3) for i in range(3)))
+    bon.write({"prompt": "a"}, {"prompt": "b"}, name="prompts.jsonl")
+    bon.write({"prompt": "a", "candidates": ["only"]}, name="alone.jsonl")
+    assert bon(*command, "-o", "one.jsonl").code == 0
+    bon.with_real_engines()
+    monkeypatch.setattr(vllm, "load", refuse)
+    done = bon(*command, "-o", "two.jsonl")
+    assert done.code == 0
+    assert "loading" not in done.err
+    assert (bon.folder / "one.jsonl").read_bytes() == (bon.folder / "two.jsonl").read_bytes()
 
 
 # --- resuming -------------------------------------------------------------------------------------

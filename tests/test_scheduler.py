@@ -83,7 +83,7 @@ def play(
     async def run() -> None:
         # nothing here waits for a clock: a test that needs this long hangs
         async with asyncio.timeout(20), bare_errors():
-            await play_all(each(), judge, calls=calls, heard=heard, over=over, stop=stop)
+            await play_all(each(), judge, calls=lambda: calls, heard=heard, over=over, stop=stop)
 
     asyncio.run(run())
 
@@ -186,6 +186,32 @@ def test_a_tournament_is_admitted_only_while_fewer_calls_than_allowed_are_under_
     play([entry(i) for i in range(12)], judge, calls)
     # a knockout of 8 has 4 calls at most
     assert min(calls, 12 * 4) <= judge.most <= calls - 1 + 4
+
+
+def test_a_limit_that_grows_is_heeded_from_then_on() -> None:
+    async def slow(*call: object) -> Verdict:
+        await some_turns(100)
+        return FIRST
+
+    limits = iter([2] * 6)
+    judge = TextJudge(slow)
+
+    async def each() -> AsyncIterator[Entry]:
+        for i in range(40):
+            yield entry(i, 2)
+
+    async def run() -> None:
+        async with asyncio.timeout(20), bare_errors():
+            await play_all(
+                each(),
+                judge,
+                calls=lambda: next(limits, 20),
+                heard=lambda v: None,
+                over=lambda e: None,
+            )
+
+    asyncio.run(run())
+    assert judge.most == 20
 
 
 def test_a_calls_limit_below_one_tournament_still_plays_all_of_them() -> None:
@@ -311,7 +337,7 @@ def test_an_engine_that_dies_ends_the_wait_for_candidates() -> None:
             await play_all(
                 one_and_no_more(),
                 TextJudge(dies),
-                calls=9,
+                calls=lambda: 9,
                 heard=lambda v: None,
                 over=lambda e: None,
             )
