@@ -21,7 +21,7 @@ class Policy:
     model: str = "tiny-policy"
     temperature: float | None = None
     top_p: float | None = None
-    max_tokens: int = 2048
+    max_tokens: int | None = None
     system: str = ""
     engine_args: Mapping[str, Any] = field(default_factory=dict)
     stop: tuple[str, ...] = ()

@@ -29,7 +29,7 @@ from benchmarks.tiny.sample import sample
 BUNDLED = Path(__file__).parents[2] / "bon" / "bundled"
 SAMPLES = 16
 VOTES = 5
-BUDGETS = (0, 8, 16, 32)
+BUDGETS = (0, 32, 64, 80, 96, 128)
 VERDICT_TOKENS = 16
 
 

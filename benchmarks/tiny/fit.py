@@ -86,6 +86,7 @@ def fit(
     if steps >= 500 and (model.device.type != "cpu" or shutil.which("g++")):
         # Saves a third of a step's time, and takes half a minute for each width of batch.
         torch.compiler.reset()
+        torch._dynamo.config.recompile_limit = 32
         forward = torch.compile(body, dynamic=False)
     optimizer = torch.optim.AdamW(
         model.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True

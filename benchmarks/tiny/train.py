@@ -49,7 +49,7 @@ class Scale:
     samples: int = 6
     drill_steps: int = 3_600
     sums_steps: int = 500
-    judge_rounds: tuple[int, ...] = (600, 750)
+    judge_rounds: tuple[int, ...] = (600, 750, 2_400)
     batch: int = 64
 
 

@@ -93,9 +93,7 @@ policy_options = _stack(
     click.option(
         "--max-tokens",
         type=click.IntRange(min=1),
-        default=2048,
-        show_default=True,
-        help="Of one candidate, thinking included.",
+        help="Of one candidate, thinking included. Default: the model's own, or 2048.",
     ),
     click.option("--system", default="", help="System prompt for prompts without one."),
     click.option(

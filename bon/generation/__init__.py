@@ -47,7 +47,7 @@ class Chat:
 class Sampling:
     """How to draw. None leaves a setting to the model's own generation config."""
 
-    max_tokens: int
+    max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
     n: int = 1

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from vllm.outputs import CompletionOutput
     from vllm.v1.engine.async_llm import AsyncLLM
 
+MAX_TOKENS = 2048
+"""Of one text, where neither the request nor the model's generation config says."""
+
 TAIL = 32
 """How many of the last tokens keep their log-probabilities: enough to hold a verdict."""
 
@@ -99,6 +102,7 @@ class VLLMBackend:
         self.capacity = engine.vllm_config.scheduler_config.max_num_seqs
         self._context = engine.model_config.max_model_len
         self._defaults = engine.model_config.get_diff_sampling_param()
+        self._max_tokens = int(self._defaults.get("max_tokens", MAX_TOKENS))
         self._numbers = itertools.count()
 
     async def generate(self, request: Request) -> Reply:
@@ -117,7 +121,7 @@ class VLLMBackend:
                 **{**self._model_settings(), **chosen},
                 n=sampling.n,
                 seed=sampling.seed,
-                max_tokens=min(sampling.max_tokens, self._context - len(ids)),
+                max_tokens=min(sampling.max_tokens or self._max_tokens, self._context - len(ids)),
                 logprobs=sampling.logprobs or None,
                 stop=list(sampling.stop),
                 structured_outputs=StructuredOutputsParams(json=schema) if schema else None,
