@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bon.diagnostics import Share, Summary
+from bon.shares import Share
+from bon.summary import Summary
 from bon.types import VoidReason
 
 
@@ -100,6 +101,15 @@ def contradictions(run: Summary) -> str | None:
     )
 
 
+def disconnected(run: Summary) -> str | None:
+    if not _at_least(run.disconnected, 0.1):
+        return None
+    return (
+        f"On {_percent(run.disconnected)} of prompts verdicts leave candidates in groups that never met:"
+        " strengths across groups rest on the prior alone."
+    )
+
+
 def length_preference(run: Summary) -> str | None:
     if not _beside_half(run.longer, 0.1):
         return None
@@ -149,6 +159,7 @@ FINDINGS = (
     coins,
     ties,
     contradictions,
+    disconnected,
     length_preference,
     uncertainty,
     disagreement,

@@ -14,10 +14,10 @@ import orjson
 
 from bon.api import Sampled
 from bon.datasets import BadRow, Fields, Input, read_inputs
-from bon.schema import result_to_json
+from bon.summary import Total
 from bon.types import BonError, Prompt, Result
 
-RESULT_COLUMNS = frozenset(result_to_json(Result(Prompt("", ()), (), (), None, (), (), ())))
+RESULT_COLUMNS = frozenset(Total().row(Result(Prompt("", ()), (), (), None, (), (), ())))
 
 
 class Writer(Protocol):
@@ -54,6 +54,7 @@ class Rows:
     ) -> None:
         self.read = 0
         self.bad = 0
+        self.total = Total()
         self._source = source
         self._fields = fields
         self._writer = writer
@@ -75,7 +76,7 @@ class Rows:
 
     def emit(self, position: int, result: Result) -> None:
         """Write the row at this place with its result."""
-        self._writer.write(position, {**self._others.pop(position), **result_to_json(result)})
+        self._writer.write(position, {**self._others.pop(position), **self.total.row(result)})
 
     def _refuse(self, position: int, row: BadRow) -> None:
         if self._strict:

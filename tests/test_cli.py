@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import orjson
 import pytest
-from fakes import Engines, FakeBackend, larger_number, numbers_from_the_seed
+from fakes import Engines, FakeBackend, boxes, larger_number, numbers_from_the_seed, reply
 
 from bon import api, demo
 from bon.cli import main
@@ -186,6 +186,24 @@ def test_graphs_are_written_one_a_prompt(bon: Shell, ending: str) -> None:
     assert all(name.endswith(f".{ending}") for name in files)
 
 
+def test_a_graph_that_cannot_be_drawn_costs_no_result(bon: Shell) -> None:
+    (bon.folder / "graphs" / "a.svg").mkdir(parents=True)
+    path = bon.write({"id": "a", "prompt": "p"}, {"id": "b", "prompt": "q"})
+    done = bon("run", "-f", path, "-o", "results.jsonl", "--graph", "graphs")
+    assert done.code == 2
+    assert "Error: cannot write graphs/a.svg: " in done.err
+    assert [row["id"] for row in bon.read("results.jsonl")] == ["a", "b"]
+    assert (bon.folder / "graphs" / "b.svg").is_file()
+
+
+def test_every_result_has_its_diagnostics_and_the_run_theirs_in_words(bon: Shell) -> None:
+    bon.judge.answer = lambda request: reply(f"<think>hm</think>{boxes(1)}")
+    path = bon.write(*[{"prompt": f"question {i}"} for i in range(20)])
+    done = bon("run", "-f", path, "-n", "2", "--strategy", "knockout:rule=both")
+    assert [row["diagnostics"]["first_slot"]["hits"] for row in done.rows] == [2] * 20
+    assert "· The judge preferred the first slot in 100% of decided pairs" in done.err
+
+
 def test_quiet_says_nothing_but_the_results(bon: Shell) -> None:
     done = bon("run", "question", "--quiet")
     assert (done.err, len(done.rows)) == ("", 1)
@@ -220,6 +238,17 @@ def test_a_prompt_that_cannot_be_sampled_is_a_result_with_its_error(bon: Shell) 
     assert fine["error"] is None
     assert "prompt a: cannot sample: 9000 tokens leave no room" in done.err
     assert [file.name for file in (bon.folder / "graphs").iterdir()] == ["b.json"]
+
+
+def test_what_a_row_calls_itself_cannot_drive_the_terminal(bon: Shell) -> None:
+    def refuse(request: Request) -> Reply:
+        raise PromptTooLong("9000 tokens leave no room")
+
+    bon.policy.answer = refuse
+    path = bon.write({"id": "a\x1b[2J\nprompt b: fine", "prompt": "p"}, {"id": "c", "\x1b[1m": 1})
+    done = bon("run", "-f", path)
+    assert "\x1b" not in done.err
+    assert "prompt a prompt b: fine: cannot sample" in done.err
 
 
 def test_only_bad_rows_start_no_engine(bon: Shell) -> None:

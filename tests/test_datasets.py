@@ -148,6 +148,27 @@ def test_a_repeated_id_is_a_bad_line(tmp_path: Path) -> None:
     assert read(tmp_path, *rows) == [user("a", "p"), BadRow(2, "the id 'a' was used before")]
 
 
+def test_a_row_without_an_id_never_takes_that_of_another(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"prompt": "p"},
+        {"id": "1", "prompt": "q"},
+        {"id": 4, "prompt": "r"},
+    ]
+    assert read(tmp_path, *rows, {"prompt": "s"}) == [
+        user("1'", "p"),
+        user("1", "q"),
+        user("4", "r"),
+        user("4'", "s"),
+    ]
+
+
+def test_rows_without_an_id_in_several_files_are_told_apart(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_bytes(orjson.dumps({"prompt": name}))
+    rows = [row for row in read_prompts(str(tmp_path)) if isinstance(row, Prompt)]
+    assert [row.id for row in rows] == ["1", f"{tmp_path / 'b.jsonl'}:1"]
+
+
 def test_a_repeated_prompt_is_a_prompt_of_its_own(tmp_path: Path) -> None:
     assert read(tmp_path, {"prompt": "p"}, {"prompt": "p"}) == [user("1", "p"), user("2", "p")]
 

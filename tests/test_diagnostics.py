@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from result_factory import Judge, double_knockout, double_round_robin, noisy_judge, play
 
-from bon.diagnostics import (
-    Diagnosis,
-    Part,
-    as_json,
-    diagnose,
-    diagnose_each,
-    share,
-    summarise,
-)
+from bon.diagnostics import Diagnosis, diagnose, diagnose_each, diagnosed
 from bon.findings import findings
+from bon.schema import result_from_json
+from bon.shares import Part, share
 from bon.strategies.knockout import knockout
 from bon.strategies.round_robin import round_robin
+from bon.summary import Total, summarise
 from bon.types import Candidate, Outcome, Result, Verdict, VoidReason
 
 if TYPE_CHECKING:
@@ -106,6 +101,18 @@ def test_a_longer_circle_is_a_contradiction_without_a_cyclic_triple() -> None:
     assert diagnosis.contradictions == ((0, 1, 2, 3),)
 
 
+def test_candidates_that_no_chain_of_verdicts_connects_are_said_to_be_apart() -> None:
+    async def two_pairs(table: Any) -> int:
+        await table.compare(0, 1)
+        await table.compare(3, 2)
+        return 1
+
+    apart = play(two_pairs, 4, judge=higher_wins)
+    assert one(apart).components == ((0, 1), (2, 3))
+    assert one(play(knockout, 4, judge=higher_wins)).components == ()
+    assert "On 100% of prompts verdicts leave candidates in groups" in words(*[apart] * 20)
+
+
 def test_length_counts_only_where_lengths_differ() -> None:
     texts = ["a", "bb", "cc"]
     assert one(play(round_robin, 3, judge=higher_wins, texts=texts)).longer == Part(2, 2)
@@ -113,7 +120,13 @@ def test_length_counts_only_where_lengths_differ() -> None:
 
 def test_every_rating_agrees_with_an_undisputed_winner() -> None:
     diagnosis = one(play(round_robin, 5, judge=higher_wins))
-    assert set(diagnosis.agreement) == {"Bradley-Terry", "win rate", "Copeland", "Elo"}
+    assert set(diagnosis.agreement) == {
+        "Bradley-Terry",
+        "win rate",
+        "Copeland",
+        "PageRank",
+        "Elo",
+    }
     assert all(diagnosis.agreement.values())
     assert diagnosis.margin is not None
     assert diagnosis.margin > 0
@@ -219,13 +232,41 @@ def test_the_interval_of_independent_prompts_is_wilsons() -> None:
     assert (known.low, known.high) == pytest.approx((0.191, 0.438), abs=2e-3)
 
 
-def test_diagnoses_and_summaries_are_plain_json() -> None:
-    diagnoses = list(diagnose([play(n=2, judge=always(Outcome.VOID, VoidReason.FAILED)), play()]))
-    row = json.loads(json.dumps(as_json(diagnoses[0])))
-    assert row["voids"] == {"hits": 2, "of": 2}
-    assert row["void_reasons"] == {"failed": 2}
-    total = json.loads(json.dumps(as_json(summarise(diagnoses))))
-    assert total["first_slot"].keys() == {"hits", "of", "low", "high"}
+def test_a_result_is_written_with_its_diagnosis() -> None:
+    result = play(double_round_robin, 4, judge=always(Outcome.FIRST))
+    row = orjson.loads(orjson.dumps(diagnosed(result, one(result))))
+    told = row["diagnostics"]
+    assert told["first_slot"] == {
+        "hits": 12,
+        "of": 12,
+        "low": pytest.approx(0.758, abs=1e-3),
+        "high": 1.0,
+    }
+    assert told["flips"]["hits"] == 6
+    assert told["void_reasons"] == {"unparsable": 0, "truncated": 0, "too-long": 0, "failed": 0}
+    assert told["agreement"]["PageRank"] is True
+    assert result_from_json(row) == result
+
+
+def test_every_row_has_the_same_diagnostics_so_that_they_make_columns() -> None:
+    lone, failed = play(n=1, answer=None), play(judge=always(Outcome.VOID, VoidReason.FAILED))
+    shapes = [_shape(Total().row(result)["diagnostics"]) for result in (lone, failed, play())]
+    assert shapes[0] == shapes[1] == shapes[2]
+
+
+def _shape(value: Any) -> Any:
+    """The keys, at every depth that has any."""
+    if not isinstance(value, dict):
+        return None
+    return {key: _shape(inner) for key, inner in value.items() if key != "truth"}
+
+
+def test_a_run_adds_up_while_its_rows_are_written() -> None:
+    results = [play(seed=str(i)) for i in range(4)]
+    total = Total()
+    for result in results:
+        total.row(result)
+    assert total.summary() == summarise(one(result) for result in results)
 
 
 def test_nothing_adds_up_to_nothing() -> None:

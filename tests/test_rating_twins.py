@@ -358,11 +358,21 @@ def fitted(*args: Any, **options: Any) -> Any:
     return bradley_terry(*args, position="fit", tie="fit", **options)
 
 
-ALL = [bradley_terry, fitted, elo, elo_average, win_rate, points, copeland, bootstrapped]
+ALL = [
+    bradley_terry,
+    fitted,
+    elo,
+    elo_average,
+    win_rate,
+    points,
+    copeland,
+    pagerank,
+    bootstrapped,
+]
 
 
 @settings(max_examples=30)
-@pytest.mark.parametrize("method", [*ALL, pagerank])
+@pytest.mark.parametrize("method", ALL)
 @given(played=tournaments())
 def test_a_comparison_of_weight_zero_changes_nothing(method: Any, played: Played) -> None:
     counted = Played(played.n, [row for row in played.rows if row[3]])
@@ -371,7 +381,7 @@ def test_a_comparison_of_weight_zero_changes_nothing(method: Any, played: Played
 
 
 @settings(max_examples=30)
-@pytest.mark.parametrize("method", [*ALL, pagerank])
+@pytest.mark.parametrize("method", ALL)
 @given(played=tournaments(weights=(1.0, 2.0, 3.0)))
 def test_weight_two_is_the_comparison_twice(method: Any, played: Played) -> None:
     twice = Played(played.n, [(a, b, s, 1.0) for a, b, s, w in played.rows for _ in range(int(w))])

@@ -165,7 +165,9 @@ def test_bad_rows_go_to_a_file_with_line_and_reason(bon: Bon) -> None:
 
 
 def test_a_run_reads_rows_and_refuses_bad_ones_as_rerank_does(bon: Bon) -> None:
-    bon.write({"q": "a", "own": 7, "winner": "x"}, "no json", {"q": "b", "id": "1"}, {"r": "c"})
+    bon.write(
+        {"id": "1", "q": "a", "own": 7, "winner": "x"}, "no json", {"q": "b", "id": "1"}, {"r": "c"}
+    )
     options = ("-f", "rows.jsonl", "-o", "out.parquet", "-n", "2", "--prompt-field", "q")
     done = bon("run", *options)
     assert done.code == 3

@@ -13,6 +13,7 @@ import click
 
 from bon import __version__
 from bon.types import BonError
+from bon.untrusted import one_line
 
 COMMANDS = {
     "run": "Sample candidates for each prompt, play a tournament, print the winner.",
@@ -70,7 +71,7 @@ def main() -> None:
         click.echo("interrupted; what was complete is on disk", err=True)
         sys.exit(130)
     except BonError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {one_line(str(error), 2000)}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.stderr.close()

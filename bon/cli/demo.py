@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ import click
 
 if TYPE_CHECKING:
     from bon.demo import Demo
-    from bon.diagnostics import Summary
+    from bon.summary import Summary
+    from bon.types import Result
 
 FOLDER = Path("bon-demo")
 
@@ -36,7 +38,6 @@ def command(count: int, n: int, seed: int, as_json: bool, quiet: bool) -> None:
     from bon.cli.options import writable
     from bon.cli.progress import Watcher
     from bon.demo import STRATEGIES, draw_accuracy, play_demo, problems
-    from bon.diagnostics import diagnose, summarise
     from bon.job import Job
 
     prompts = problems(count)
@@ -46,11 +47,9 @@ def command(count: int, n: int, seed: int, as_json: bool, quiet: bool) -> None:
     job = Job(n=n, seed=seed, group_by="number", share_device=True)
     with Watcher(count, tournaments=count * len(STRATEGIES), quiet=quiet) as watcher:
         demo = asyncio.run(play_demo(prompts, job, watcher))
-    for name, file in files.items():
-        _write(file, demo, name)
+    summaries = {name: _write(file, demo.results[name]) for name, file in files.items()}
     picture = FOLDER / "accuracy.png"
     draw_accuracy(demo, f"{count} problems, best of {n}, share right with 95% interval", picture)
-    summaries = {name: summarise(diagnose(found)) for name, found in demo.results.items()}
     figures = _figures(demo, summaries, watcher.judge_tokens, watcher.seconds)
     if as_json:
         import orjson
@@ -61,14 +60,16 @@ def command(count: int, n: int, seed: int, as_json: bool, quiet: bool) -> None:
     watcher.say(f"results and picture: {FOLDER}/ (look closer: bon show {files['knockout']})")
 
 
-def _write(file: Path, demo: Demo, name: str) -> None:
+def _write(file: Path, results: Sequence[Result]) -> Summary:
     from bon.datasets import OrderedWriter
-    from bon.schema import result_to_json
+    from bon.summary import Total
 
+    total = Total()
     with file.open("wb") as stream:
         writer = OrderedWriter(stream)
-        for position, result in enumerate(demo.results[name]):
-            writer.write(position, result_to_json(result))
+        for position, result in enumerate(results):
+            writer.write(position, total.row(result))
+    return total.summary()
 
 
 def _figures(

@@ -13,6 +13,7 @@ from bon.datasets import BadRow, Fields, Input, prompt_from_text, read_inputs
 from bon.datasets.prompts import ANY, distinct
 from bon.job import GIVEN, Job, Judge, Policy
 from bon.types import BonError, Prompt
+from bon.untrusted import one_line
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -216,7 +217,8 @@ def load_prompts(
 def tell_bad(path: str | None, bad: Iterable[BadRow]) -> None:
     """A line on stderr for every bad row."""
     for row in bad:
-        click.echo(f"{row.file or path}, line {row.line}: {row.reason}; skipped", err=True)
+        where = f"{row.file or path}, line {row.line}"
+        click.echo(one_line(f"{where}: {row.reason}; skipped", 2000), err=True)
 
 
 def writable(path: str | None) -> None:

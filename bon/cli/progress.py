@@ -19,6 +19,7 @@ from rich.progress import (
 
 from bon.api import Observer, Sampled
 from bon.types import Outcome, Result, Verdict
+from bon.untrusted import one_line
 
 
 class Watcher(Observer):
@@ -110,8 +111,8 @@ class Watcher(Observer):
         )
 
     def say(self, line: str) -> None:
-        """Print a line for people."""
-        self._console.print(line, highlight=False, markup=False)
+        """Print a line for people; what it quotes cannot drive their terminal."""
+        self._console.print(one_line(line, 2000), highlight=False, markup=False)
 
     def _phase(self, key: str, description: str, total: int | None) -> None:
         if key in self._tasks:

@@ -65,6 +65,7 @@ def _rerank(settings: dict[str, Any]) -> int:
     from bon.api import rerank
     from bon.cli.progress import Watcher
     from bon.draining import draining
+    from bon.findings import findings
 
     with ExitStack() as stack:
         ledger = stack.enter_context(keeping("rerank", settings, source))
@@ -92,6 +93,8 @@ def _rerank(settings: dict[str, Any]) -> int:
         if not rows.read:
             raise BonError(f"there is no row in {source}")
     watcher.say(watcher.summary())
+    for finding in findings(rows.total.summary()):
+        watcher.say(f"· {finding}")
     if ledger is not None and ledger.hits:
         watcher.say(f"{ledger.hits:,} verdicts from the ledger, {ledger.written:,} new")
     if log is not None and rows.bad:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import click
 
+from bon.cli.drawing import drawing, graph_folder
 from bon.cli.keeping import keeping, ledger_options, resumed
 from bon.cli.options import (
     fields_from,
@@ -22,7 +22,7 @@ from bon.cli.options import (
     strategy_option,
     tell_bad,
 )
-from bon.types import BonError, Result
+from bon.types import Result
 
 
 @click.command()
@@ -79,43 +79,43 @@ def _run(
 ) -> None:
     job = job_from(settings)
     prompts, others, bad = load_prompts(prompt, path, fields_from(settings), strict=strict)
-    draw = _graph_writer(graph_dir, graph_format)
+    folder = None if graph_dir is None else graph_folder(graph_dir, graph_format)
 
     from bon.api import run
     from bon.cli.progress import Watcher
     from bon.datasets import OrderedWriter, Output
     from bon.draining import draining
+    from bon.findings import findings
     from bon.reranking import ErrorLog
-    from bon.schema import result_to_json
+    from bon.summary import Total
 
-    def row_of(position: int, result: Result) -> dict[str, Any]:
-        return {**others[position], **result_to_json(result)}
-
+    total = Total()
     with ExitStack() as stack:
+        draw = None
+        if folder is not None:
+            draw = stack.enter_context(drawing(folder, graph_format))
         ledger = stack.enter_context(keeping("run", asked, path))
         watcher = stack.enter_context(Watcher(len(prompts), quiet=quiet))
         results: list[Result] = []
-        emits: list[Callable[[int, Result], None]] = []
+        writers: list[Output | OrderedWriter] = []
         if output is not None:
             to_file = stack.enter_context(Output(output, fresh=not resume))
-            emits.append(lambda position, result: to_file.write(position, row_of(position, result)))
+            writers.append(to_file)
             log = stack.enter_context(ErrorLog(to_file.path))
-            for row in bad:
-                log.add(row)
+            for bad_row in bad:
+                log.add(bad_row)
         else:
             tell_bad(path, bad)
         human = not as_json and output is None and sys.stdout.isatty()
-        if human:
-            emits.append(lambda _, result: results.append(result))
-        elif output is None or as_json:
-            to_stdout = OrderedWriter(sys.stdout.buffer)
-            emits.append(
-                lambda position, result: to_stdout.write(position, row_of(position, result))
-            )
+        if not human and (output is None or as_json):
+            writers.append(OrderedWriter(sys.stdout.buffer))
 
         def emit(position: int, result: Result) -> None:
-            for one in emits:
-                one(position, result)
+            row = {**others[position], **total.row(result)}
+            for writer in writers:
+                writer.write(position, row)
+            if human:
+                results.append(result)
             if result.error is not None:
                 watcher.say(f"prompt {result.prompt.id}: {result.error}")
             elif draw is not None:
@@ -135,24 +135,10 @@ def _run(
         for result in results:
             show_result(result, Console())
     watcher.say(watcher.summary())
+    if not human:
+        for finding in findings(total.summary()):
+            watcher.say(f"· {finding}")
     if bad and output is not None:
         watcher.say(f"{len(bad):,} bad rows: {log.path}")
     if bad or watcher.failed:
         raise click.exceptions.Exit(3)
-
-
-def _graph_writer(folder: str | None, ending: str) -> Callable[[Result], None] | None:
-    if folder is None:
-        return None
-    from bon.graph import WRITERS, write_graph
-    from bon.untrusted import file_stem
-
-    if f".{ending}" not in WRITERS:
-        known = ", ".join(known.removeprefix(".") for known in WRITERS)
-        raise BonError(f"unknown graph format {ending!r}; known: {known}")
-    target = Path(folder).expanduser()
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BonError(f"cannot write {folder}: {error.strerror or error}") from error
-    return lambda result: write_graph(result, target / f"{file_stem(result.prompt.id)}.{ending}")

@@ -46,6 +46,8 @@ class Input:
     prompt: Prompt
     used: frozenset[str]
     """Columns that went into the prompt; the others are kept beside its result."""
+    numbered: bool = False
+    """Whether its id is the row's place, for want of one of its own."""
 
 
 ANY = Fields()
@@ -56,32 +58,42 @@ def read_prompts(path: str, fields: Fields = ANY) -> Iterator[Prompt | BadRow]:
 
     A row has `prompt` (text or chat messages) and may have `id`, `system`, `answer` and `candidates` (texts,
     or objects with `text`, as `bon sample` writes them, and `score` or `correct` where known).
-    An id that was used before makes a row bad. Raises `BonError` where the file cannot be read.
+    An id that was used before makes a row bad; a row without one is called by its place, or,
+    where another row has that name, by one that is free. Raises `BonError` where the file cannot be read.
     """
     for found in distinct(read_inputs(path, fields)):
         yield found if isinstance(found, BadRow) else found.prompt
 
 
 def distinct(inputs: Iterable[Input | BadRow]) -> Iterator[Input | BadRow]:
-    """The same, but a row whose id was used before is a bad one."""
+    """The same with every id once: a row whose id was used before is a bad one, a place gives way."""
+    rows = list(inputs)
+    given = {row.prompt.id for row in rows if isinstance(row, Input) and not row.numbered}
     seen: set[str] = set()
-    for found in inputs:
-        if isinstance(found, Input) and found.prompt.id in seen:
-            reason = f"the id {found.prompt.id!r} was used before"
-            found = BadRow(found.row.line, reason, found.row.file)
+    for found in rows:
         if isinstance(found, Input):
-            seen.add(found.prompt.id)
+            identity = found.prompt.id
+            while found.numbered and identity in given:
+                identity += "'"
+            found = replace(found, prompt=replace(found.prompt, id=identity))
+            if identity in seen:
+                reason = f"the id {identity!r} was used before"
+                found = BadRow(found.row.line, reason, found.row.file)
+            seen.add(identity)
         yield found
 
 
 def read_inputs(path: str, fields: Fields = ANY) -> Iterator[Input | BadRow]:
     """As `read_prompts`, with the whole rows, and without a memory of ids: for inputs of any length."""
+    first_file: str | None = None
     for row in read_rows(path):
+        first_file = row.file if first_file is None else first_file
+        place = str(row.line) if row.file == first_file else f"{row.file}:{row.line}"
         if isinstance(row, BadRow):
             yield row
             continue
         try:
-            yield prompt_of(row, fields)
+            yield prompt_of(row, fields, place)
         except BonError as error:
             yield BadRow(row.line, str(error), row.file)
 
@@ -101,8 +113,8 @@ def sampled_to_json(prompt: Prompt, candidates: Sequence[Candidate]) -> dict[str
     }
 
 
-def prompt_of(row: Row, fields: Fields = ANY) -> Input:
-    """The prompt of a row; raises `BonError` that says which field is wrong."""
+def prompt_of(row: Row, fields: Fields = ANY, place: str | None = None) -> Input:
+    """The prompt of a row, called by its place if it has no id; raises `BonError` that says which field is wrong."""
     data = row.data
     fields = _by_looks(data, fields)
     assert fields.prompt is not None
@@ -115,13 +127,14 @@ def prompt_of(row: Row, fields: Fields = ANY) -> Input:
     messages = _messages(asked)
     if system := data.get("system"):
         messages = (Message("system", str(system)), *messages)
+    identity = _text(row, fields.id or "id")
     prompt = Prompt(
-        _text(row, fields.id or "id") or str(row.line),
+        identity or place or str(row.line),
         messages,
         _text(row, fields.answer or "answer"),
         _given(row, fields),
     )
-    return Input(row, prompt, _used(data, fields))
+    return Input(row, prompt, _used(data, fields), numbered=not identity)
 
 
 # --- which field is what ------------------------------------------------------------------------

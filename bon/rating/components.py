@@ -57,5 +57,5 @@ def _edges(games: Games, strength: FloatArray, one_way: bool = False) -> BoolArr
 
 def _groups(reach: BoolArray) -> Components:
     """Undirected reachability as lists: a candidate belongs to the first one it reaches."""
-    leader = reach.argmax(1)
+    leader = reach.argmax(1) if len(reach) else np.zeros(0, np.intp)
     return [np.flatnonzero(leader == i).tolist() for i in np.unique(leader)]

@@ -81,31 +81,31 @@ def pagerank(
     second: npt.ArrayLike,
     score: npt.ArrayLike,
     *,
-    n: int,
+    n: int | npt.ArrayLike,
+    tournament: npt.ArrayLike | None = None,
     weight: npt.ArrayLike | None = None,
     damping: float = 0.85,
 ) -> FloatArray:
-    """Share of time (n,) of a walker who moves from loser to winner, sums to 1.
+    """Share of time of a walker who moves from loser to winner, sums to 1: (n,) or (B, n).
 
-    The transition matrix is networkx's ``google_matrix``; its stationary vector is solved for,
-    so there is no iteration to fail. One tournament at a time.
+    The stationary vector is solved for, so there is no iteration to fail. Whoever never lost sends
+    the walker anywhere, as networkx has it.
     Source: Page, Brin, Motwani and Winograd (1999).
     """
-    import networkx as nx
-
-    won = pair_points(check(first, second, score, n, None, weight))[0]
-    if not n:
-        return np.zeros(0)
-    graph = nx.DiGraph()
-    graph.add_nodes_from(range(n))
-    loser, winner = np.nonzero(won.T)
-    graph.add_weighted_edges_from(
-        zip(loser.tolist(), winner.tolist(), won[winner, loser].tolist(), strict=True)
-    )
-    step = np.asarray(nx.google_matrix(graph, alpha=damping))
-    balance = np.vstack([step.T - np.eye(n), np.ones(n)])
-    share: FloatArray = np.linalg.lstsq(balance, np.append(np.zeros(n), 1.0))[0]
-    return share
+    games = check(first, second, score, n, tournament, weight)
+    share = np.zeros((len(games.sizes), games.n))
+    for where, part in chunks(games):
+        seated = np.arange(part.n) < part.sizes[:, None]
+        size = np.maximum(part.sizes, 1)[:, None]
+        lost = pair_points(part).transpose(0, 2, 1)  # row: the loser, column: to whom
+        total = lost.sum(2)
+        somewhere = (seated[:, None, :] / size[:, :, None]) * (total == 0.0)[:, :, None]
+        step = somewhere + lost / np.where(total == 0.0, 1.0, total)[:, :, None]
+        restart = (1.0 - damping) * seated / size
+        balance = np.eye(part.n) - damping * step.transpose(0, 2, 1)
+        settled = np.linalg.solve(balance, restart[:, :, None])[:, :, 0]
+        share[where, : part.n] = settled * seated
+    return games.shaped(share)
 
 
 def pair_points(games: Games) -> FloatArray:

@@ -20,11 +20,12 @@ from typing import IO, Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from bon.diagnostics import Diagnosis, diagnose_each, summarise
+from bon.diagnostics import Diagnosis, diagnose_each
 from bon.findings import findings
 from bon.report.charts import Lengths, histogram
 from bon.schema import result_to_json
 from bon.shape import Node, bracket, by_rank
+from bon.summary import Total
 from bon.types import BonError, Result
 from bon.untrusted import last_line, one_line
 
@@ -65,7 +66,7 @@ class _Page:
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
-        self.diagnoses: list[Diagnosis] = []
+        self.total = Total()
         self.lengths = Lengths()
         self.provenance: dict[str, set[str]] = {}
         self.block_of: list[int] = []
@@ -77,7 +78,7 @@ def _read(results: Iterable[Result], blocks: IO[str]) -> _Page:
     block = size = 0
     for result, diagnosis in diagnose_each(results):
         page.rows.append(_row(result, diagnosis))
-        page.diagnoses.append(diagnosis)
+        page.total.add(diagnosis)
         page.lengths.add(result)
         for key, value in result.provenance.items():
             page.provenance.setdefault(key, set()).add(one_line(str(value), 80))
@@ -161,7 +162,7 @@ def _write(page: _Page, blocks: IO[str], title: str, out: IO[str]) -> None:
     )
     script = "\n".join(_asset(f"{name}.js") for name in SCRIPTS)
     script = f'\n(() => {{\n"use strict";\n{script}\n}})();\n'
-    summary = summarise(page.diagnoses)
+    summary = page.total.summary()
     certain = sorted(range(len(page.rows)), key=lambda i: _certainty(page.rows[i]))
     index = {"rows": page.rows, "blocks": page.block_of}
     context = {
@@ -170,8 +171,8 @@ def _write(page: _Page, blocks: IO[str], title: str, out: IO[str]) -> None:
         "findings": findings(summary),
         "provenance": {k: sorted(v) for k, v in sorted(page.provenance.items())},
         "least_certain": [page.rows[i] for i in certain[:LEAST_CERTAIN]],
-        "certainty": histogram([d.p_best for d in page.diagnoses], low=0.0, high=1.0),
-        "margins": histogram([d.margin for d in page.diagnoses]),
+        "certainty": histogram([row["best"] for row in page.rows], low=0.0, high=1.0),
+        "margins": histogram([row["margin"] for row in page.rows]),
         "lengths": page.lengths.histograms(),
         "style": Markup(_asset("page.css")),
         "script": Markup(script),

@@ -11,9 +11,10 @@ from rich.cells import set_cell_size
 from rich.table import Table
 from rich.text import Text
 
-from bon.diagnostics import Diagnosis, diagnose, diagnose_each, summarise
+from bon.diagnostics import Diagnosis, diagnose, diagnose_each
 from bon.findings import findings
 from bon.shape import Node, Tally, bracket, by_rank, cross_table
+from bon.summary import Total, summarise
 from bon.types import BonError, Decision, Result
 from bon.untrusted import last_line, one_line, printable
 
@@ -66,7 +67,7 @@ def show_result(result: Result, console: Console) -> None:
 
 def show_run(results: Iterable[Result], console: Console) -> None:
     """One line a prompt, in the order of the file, then the run's numbers and findings in words."""
-    diagnoses = []
+    total = Total()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
     table.add_column("id", no_wrap=True, max_width=36)
     table.add_column("winner", justify="right")
@@ -74,7 +75,7 @@ def show_run(results: Iterable[Result], console: Console) -> None:
     table.add_column("calls", justify="right")
     table.add_column("answer", no_wrap=True, ratio=1)
     for result, diagnosis in diagnose_each(results):
-        diagnoses.append(diagnosis)
+        total.add(diagnosis)
         table.add_row(
             Text(one_line(result.prompt.id, 36)),
             "–" if result.winner is None else str(result.winner),
@@ -83,7 +84,7 @@ def show_run(results: Iterable[Result], console: Console) -> None:
             _answer(result, diagnosis),
         )
     console.print(table)
-    summary = summarise(diagnoses)
+    summary = total.summary()
     cost = summary.cost
     console.print(
         f"{summary.prompts} prompts, {cost.get('comparisons', 0):,} judge calls,"
