@@ -4,6 +4,11 @@
     python benchmarks/ratings.py --json     {"one_prompt": {"evalica": 6.1, ...}, "batch": ...},
                                             the table on standard error
 
+It needs NumPy and the peers, no more: an environment of their own keeps them out of the checkout's.
+
+    python -m venv peers && peers/bin/pip install numpy evalica choix jax==0.8.1 jaxtyping optax
+    peers/bin/pip install --no-deps arena-rank && peers/bin/python benchmarks/ratings.py
+
 Like is compared with like: a peer's Elo with Elo, its Bradley-Terry with Bradley-Terry. A key with
 no method in it is Bradley-Terry, but for evalica on one prompt, where it is Elo, the usual rating
 of one prompt's round robin; "evalica elo" and the like name the others. Answers are compared
@@ -27,10 +32,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 # a BLAS with many threads loses time on small matrices; must be set before NumPy loads
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# whatever Python runs this, ours are the ratings beside it
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
