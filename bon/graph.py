@@ -53,7 +53,8 @@ def comparison_graph(result: Result) -> Graph:
 def write_graph(graph_or_result: Graph | Result, path: str | Path) -> None:
     """Write a comparison graph in the format that the ending of `path` names.
 
-    `.svg` and `.png` show a result as its bracket where it has one, anything else as a cross table.
+    `.svg` and `.png` show a result as its bracket where it has one, a graph of few pairs as a ring, anything
+    else as a cross table.
     Raises `BonError` for an ending that is not known and for a path that cannot be written.
     """
     path = Path(path)
@@ -222,20 +223,22 @@ def _mermaid(text: str) -> str:
 
 
 def _write_picture(graph_or_result: Graph | Result, path: Path) -> None:
-    from bon.drawing import draw_bracket, draw_cross_table
+    from bon.drawing.bracket import draw_bracket
+    from bon.drawing.crosstable import draw_cross_table
+    from bon.drawing.ring import draw_ring, suits
     from bon.shape import bracket, cross_table
 
-    if not isinstance(graph_or_result, Result):
-        draw_cross_table(graph_or_result, path)
-        return
-    final = bracket(graph_or_result)
-    if final is not None and final.round < 10:
-        draw_bracket(graph_or_result, final, path)
-    else:
-        voids = {
-            pair for pair, t in cross_table(graph_or_result).items() if t.voids > t.verdicts == 0
-        }
-        draw_cross_table(comparison_graph(graph_or_result), path, voids)
+    voids: set[tuple[int, int]] = set()
+    if isinstance(graph_or_result, Result):
+        final = bracket(graph_or_result)
+        if final is not None and final.round < 10:
+            draw_bracket(graph_or_result, final, path)
+            return
+        tallies = cross_table(graph_or_result)
+        voids = {pair for pair, tally in tallies.items() if tally.voids > tally.verdicts == 0}
+    graph = _as_graph(graph_or_result)
+    draw = draw_ring if suits(graph) else draw_cross_table
+    draw(graph, path, voids)
 
 
 WRITERS: dict[str, Callable[[Graph | Result, Path], None]] = {

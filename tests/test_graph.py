@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from result_factory import Judge, double_knockout, double_round_robin, noisy_judge, play
 
+from bon.drawing.ring import pairs_of, suits
 from bon.graph import comparison_graph, write_graph
 from bon.strategies.knockout import knockout
 from bon.strategies.round_robin import round_robin
@@ -20,6 +21,8 @@ from bon.types import BonError, Outcome, Verdict, VoidReason
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from bon.tournament import Ask
 
 nx = pytest.importorskip("networkx")
 
@@ -179,6 +182,32 @@ def test_a_result_gives_the_same_picture_each_time(tmp_path: Path) -> None:
     for name in ("1.svg", "2.svg"):
         write_graph(play(n=4), tmp_path / name)
     assert (tmp_path / "1.svg").read_bytes() == (tmp_path / "2.svg").read_bytes()
+
+
+def test_a_graph_of_few_pairs_is_a_ring_and_a_full_one_a_cross_table(tmp_path: Path) -> None:
+    few = comparison_graph(play(double_knockout, 8, judge=noisy_judge("1", void=0, tie=0)))
+    full = comparison_graph(play(round_robin, 8))
+    assert suits(few)
+    assert not suits(full)
+    assert not suits(comparison_graph(play(n=2)))
+    write_graph(few, tmp_path / "few.svg")
+    assert ET.fromstring((tmp_path / "few.svg").read_bytes()).tag.endswith("svg")
+
+
+def test_a_pair_of_the_ring_has_the_winner_first_and_both_orders_added_up() -> None:
+    async def twice(table: Any) -> int:
+        await table.compare(1, 0)
+        await table.compare(0, 1)
+        await table.compare(2, 0)
+        return 1
+
+    def higher(ask: Ask) -> Verdict:
+        return Verdict(Outcome.FIRST if ask.first > ask.second else Outcome.SECOND)
+
+    assert set(pairs_of(comparison_graph(play(twice, 3, judge=higher)))) == {
+        (1, 0, 2.0, 0.0),
+        (2, 0, 1.0, 0.0),
+    }
 
 
 def test_a_png_is_a_png(tmp_path: Path) -> None:

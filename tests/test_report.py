@@ -144,6 +144,14 @@ def test_a_page_that_fails_leaves_the_old_one_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
+def test_an_empty_file_makes_no_page(tmp_path: Path) -> None:
+    (tmp_path / "r.jsonl").touch()
+    arguments = ["report", str(tmp_path / "r.jsonl"), "-o", str(tmp_path / "out.html")]
+    with pytest.raises(BonError, match="there is no result in"):
+        CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert not (tmp_path / "out.html").exists()
+
+
 def test_the_command_writes_where_it_is_told(tmp_path: Path) -> None:
     row = orjson.dumps(result_to_json(play()))
     (tmp_path / "r.jsonl").write_bytes(row + b"\n" + row + b"\n")

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from result_factory import double_knockout, double_round_robin, play
+from result_factory import double_knockout, double_round_robin, noisy_judge, play
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -162,11 +162,36 @@ def test_one_of_several_is_shown_by_its_id(tmp_path: Path) -> None:
     assert show(path, "bees").lstrip().startswith("bees ")
 
 
-def test_an_empty_file_has_no_prompts(tmp_path: Path) -> None:
-    assert "0 prompts" in show(write(tmp_path / "r.jsonl"))
+def test_at_a_glance_right_and_wrong_can_be_told_apart_without_colour(tmp_path: Path) -> None:
+    right, wrong = (play(n=1, texts=[text], identity=text) for text in ("16", "17"))
+    lines = show(write(tmp_path / "r.jsonl", right, wrong)).splitlines()
+    [told_right], [told_wrong] = ([x for x in lines if x.startswith(f" {n} ")] for n in (16, 17))
+    assert "✓" in told_right
+    assert "✗" in told_wrong
+
+
+def test_where_nobody_was_compared_no_strength_is_made_up() -> None:
+    async def nobody(table: Any) -> int:
+        return 1
+
+    text = text_of(play(nobody, 3))
+    assert "0 judge calls" in text
+    assert "strength" not in text
+    assert "chance" not in text
+
+
+def test_facts_tell_what_went_wrong_in_this_tournament() -> None:
+    facts = text_of(play(double_knockout, 8, judge=noisy_judge("1", void=0.3, bias=0.4)))
+    for told in ("voids", "flip", "decided by coin", "margin"):
+        assert told in facts
 
 
 # --- bad input ------------------------------------------------------------------------------------
+
+
+def test_an_empty_file_is_said_to_be_one(tmp_path: Path) -> None:
+    path = write(tmp_path / "r.jsonl")
+    assert refusal(path) == f"there is no result in {path}"
 
 
 def test_an_unknown_id_is_refused_with_near_ones(tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import chain, islice
 from pathlib import Path
 
 import click
+
+from bon.types import BonError
 
 
 @click.command()
@@ -23,6 +26,10 @@ def command(results: str, output: str, title: str | None) -> None:
     from bon.datasets import read_results
     from bon.report.page import write_report
 
-    prompts = write_report(read_results(results), output, title or Path(results).stem)
+    stream = read_results(results)
+    first = list(islice(stream, 1))
+    if not first:
+        raise BonError(f"there is no result in {results}")
+    prompts = write_report(chain(first, stream), output, title or Path(results).stem)
     size = Path(output).expanduser().stat().st_size / 1e6
     click.echo(f"{output}: {prompts:,} prompts, {size:.1f} MB", err=True)

@@ -6,6 +6,8 @@ from itertools import chain, islice
 
 import click
 
+from bon.types import BonError
+
 
 @click.command()
 @click.argument("results", metavar="RESULTS.jsonl")
@@ -26,6 +28,8 @@ def command(results: str, identity: str | None) -> None:
         show_result(find_result(stream, identity), console)
         return
     start = list(islice(stream, 2))
+    if not start:
+        raise BonError(f"there is no result in {results}")
     if len(start) == 1:
         show_result(start[0], console)
     else:

@@ -33,13 +33,17 @@ def _json_results(path: Path) -> Iterator[Result]:
         with path.open("rb") as stream:
             for number, line in json_lines(stream):
                 try:
-                    yield result_from_json(json_object(line))
+                    row = json_object(line)
                 except BonError as error:
                     torn = (
-                        ""
-                        if line.endswith(b"\n")
-                        else " (the last line is torn: its run was cut off)"
+                        "the last line is torn, for its run was cut off: end that with --resume,"
+                        " or delete the line"
                     )
-                    raise BonError(f"{path}, line {number}: {error}{torn}") from None
+                    told = error if line.endswith(b"\n") else torn
+                    raise BonError(f"{path}, line {number}: {told}") from None
+                try:
+                    yield result_from_json(row)
+                except BonError as error:
+                    raise BonError(f"{path}, line {number}: {error}") from None
     except OSError as error:
         raise BonError(f"cannot read {path}: {error.strerror or error}") from error

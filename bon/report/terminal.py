@@ -14,6 +14,7 @@ from rich.text import Text
 from bon.diagnostics import Diagnosis, diagnose, diagnose_each
 from bon.findings import findings
 from bon.shape import Node, Tally, bracket, by_rank, cross_table
+from bon.shares import Part
 from bon.summary import Total, summarise
 from bon.types import BonError, Decision, Result
 from bon.untrusted import last_line, one_line, printable
@@ -71,8 +72,9 @@ def show_run(results: Iterable[Result], console: Console) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
     table.add_column("id", no_wrap=True, max_width=36)
     table.add_column("winner", justify="right")
-    table.add_column("best?", justify="right")
+    table.add_column("best", justify="right")
     table.add_column("calls", justify="right")
+    table.add_column("", no_wrap=True)
     table.add_column("answer", no_wrap=True, ratio=1)
     for result, diagnosis in diagnose_each(results):
         total.add(diagnosis)
@@ -81,9 +83,11 @@ def show_run(results: Iterable[Result], console: Console) -> None:
             "–" if result.winner is None else str(result.winner),
             "" if diagnosis.p_best is None else f"{diagnosis.p_best:.0%}",
             str(len(result.comparisons)),
+            _mark(diagnosis),
             _answer(result, diagnosis),
         )
     console.print(table)
+    console.print("best: the chance that the winner is the best of its prompt", style=FAINT)
     summary = total.summary()
     cost = summary.cost
     console.print(
@@ -103,20 +107,36 @@ def show_run(results: Iterable[Result], console: Console) -> None:
         console.print(Text(f"· {finding}", style=DOUBT))
 
 
+def _mark(diagnosis: Diagnosis) -> Text:
+    if diagnosis.truth is None:
+        return Text("")
+    return Text("✓", style="green") if diagnosis.truth.winner else Text("✗", style=LOSS)
+
+
 def _heading(console: Console, title: str) -> None:
     console.print()
     console.rule(Text(title, style="bold"), align="left", style=FAINT)
 
 
 def _facts(result: Result, diagnosis: Diagnosis) -> Text:
+    calls, stages = diagnosis.cost["comparisons"], diagnosis.cost["stages"]
+    others = [name for name, agrees in diagnosis.agreement.items() if not agrees]
     facts = [
         one_line(str(result.provenance.get("strategy", "")), 40),
         _plural(len(result.candidates), "candidate"),
-        _plural(diagnosis.cost["comparisons"], "judge call")
-        + f" in {_plural(diagnosis.cost['stages'], 'stage')}",
+        _plural(calls, "judge call") + (f" in {_plural(stages, 'stage')}" if calls else ""),
+        _some(diagnosis.voids, "void"),
+        _some(diagnosis.ties, "tie"),
+        _some(diagnosis.flips, "flip"),
+        f"{diagnosis.coins.hits} decided by coin" if diagnosis.coins.hits else "",
     ]
-    if diagnosis.p_best is not None:
+    if diagnosis.agreement and diagnosis.p_best is not None:
         facts.append(f"chance that the winner is the best {diagnosis.p_best:.0%}")
+        facts.append("" if diagnosis.margin is None else f"margin {diagnosis.margin:+.2f}")
+    if others:
+        facts.append(f"another winner by {', '.join(others)}")
+    if diagnosis.agreement and diagnosis.components:
+        facts.append(f"verdicts leave {len(diagnosis.components)} groups unconnected")
     text = Text(" · ".join(filter(None, facts)))
     if diagnosis.truth and result.winner is not None:
         right = diagnosis.truth.right[result.winner]
@@ -128,6 +148,10 @@ def _facts(result: Result, diagnosis: Diagnosis) -> Text:
 
 def _plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
+def _some(part: Part, noun: str) -> str:
+    return _plural(part.hits, noun) if part.hits else ""
 
 
 def _answer(result: Result, diagnosis: Diagnosis) -> Text:
@@ -244,20 +268,24 @@ def draw_cross_table(result: Result) -> Text:
     order, table = by_rank(result), cross_table(result)
     cell = 4 if len(order) <= 16 else 3 if len(order) <= 22 else 2 if len(order) <= 34 else 1
     lines = []
-    if cell > 1:
-        header = Text(" " * 5, style=FAINT)
-        for column in order:
-            header.append(
-                f"{column:>{cell}}" if cell > 2 or column < 10 else f"{column % 10:>{cell}}"
-            )
-        lines.append(header)
+    if cell > 1 and max(order) >= 10 ** (cell - 1):  # the tens above the ones
+        lines.append(
+            Text(" " * 5 + "".join(f"{c // 10 or '':>{cell}}" for c in order), style=FAINT)
+        )
+        lines.append(Text(" " * 5 + "".join(f"{c % 10:>{cell}}" for c in order), style=FAINT))
+    elif cell > 1:
+        lines.append(Text(" " * 5 + "".join(f"{c:>{cell}}" for c in order), style=FAINT))
     for row in order:
         line = Text(f"{row:>4} ", style=WIN if row == result.winner else "")
         for column in order:
             text, style = _cell(table.get((row, column)), row == column, cell)
             line.append(f"{text:>{cell}}", style)
         lines.append(line)
-    key = "× void  · not asked" if cell > 2 else "+ ahead  - behind  = level  × void  · not asked"
+    key = (
+        "verdicts that the row won against the column  × void  · not asked"
+        if cell > 2
+        else "the row is + ahead  - behind  = level  × void  · not asked"
+    )
     lines.append(Text(f"     {key}", style=FAINT))
     return Text("\n").join(lines)
 
@@ -281,9 +309,10 @@ def _ranking(result: Result) -> Table:
     table = Table(box=None, pad_edge=False, expand=True, header_style=FAINT)
     table.add_column("", justify="right")
     table.add_column("#", justify="right")
-    table.add_column("won–lost", justify="right", no_wrap=True)
-    table.add_column("strength, 95%", no_wrap=True, min_width=21)
-    table.add_column("", no_wrap=True, min_width=14)
+    rated = any(s.wins or s.losses for s in result.ranking)
+    table.add_column("won–lost" if rated else "", justify="right", no_wrap=True)
+    table.add_column("strength, 95%" if rated else "", no_wrap=True)
+    table.add_column("", no_wrap=True)
     table.add_column("answer", no_wrap=True, ratio=1)
     reach = [1.96 * s.strength_se for s in result.ranking]
     low = min(s.strength - r for s, r in zip(result.ranking, reach, strict=True))
@@ -296,9 +325,9 @@ def _ranking(result: Result) -> Table:
         table.add_row(
             str(s.rank),
             str(s.candidate),
-            f"{s.wins:g}–{s.losses:g}",
-            f"{s.strength:+.2f} [{s.strength - r:+.2f}, {s.strength + r:+.2f}]",
-            _whisker(s.strength - r, s.strength, s.strength + r, low, high, 14),
+            f"{s.wins:g}–{s.losses:g}" if rated else "",
+            f"{s.strength:+.2f} [{s.strength - r:+.2f}, {s.strength + r:+.2f}]" if rated else "",
+            _whisker(s.strength - r, s.strength, s.strength + r, low, high, 14) if rated else "",
             answer,
             style=WIN if s.candidate == result.winner else "",
         )

@@ -1,0 +1,1 @@
+"""Pictures of one tournament, SVG or PNG, drawn with matplotlib."""
