@@ -32,7 +32,7 @@ SHAPE = Shape(hidden=128, layers=3, heads=2, head_dim=64, inner=384)
 POLICY_TEMPERATURE = 1.5
 """What tiny-policy ships with; chosen on validation problems, with the length of its training."""
 POOL_TEMPERATURE = 1.0
-"""Of the responses that the judge learns from: closer to the mistakes that are hard to tell."""
+"""Of the responses that the judge learns from first: closer to the mistakes that are hard to tell."""
 POLICY_TOKENS = 128
 JUDGE_TOKENS = 512
 
@@ -50,6 +50,7 @@ class Scale:
     drill_steps: int = 3_600
     sums_steps: int = 500
     judge_rounds: tuple[int, ...] = (600, 750, 2_400)
+    last_round: int = 900
     batch: int = 64
 
 
@@ -62,8 +63,13 @@ QUICK = Scale(
     drill_steps=10,
     sums_steps=10,
     judge_rounds=(10, 10),
+    last_round=10,
     batch=8,
 )
+
+
+Pool = list[tuple[Problem, list[str], list[str]]]
+"""Problems with right and with wrong responses."""
 
 
 @dataclass(slots=True)
@@ -121,13 +127,14 @@ def sample_responses(
     encoder: tokenizer.Encoder,
     seed: int,
     into: dict[Problem, Responses],
+    temperature: float = POOL_TEMPERATURE,
 ) -> float:
     """Adds to `into`; gives the share that is right."""
     asked = [problem for problem in chosen for _ in range(samples)]
     written = sample(
         model,
         [encoder.prompt(prompts.policy(problem.prompt)) for problem in asked],
-        temperature=POOL_TEMPERATURE,
+        temperature=temperature,
         max_tokens=POLICY_TOKENS,
         pad=encoder.pad,
         end=encoder.end,
@@ -153,10 +160,10 @@ def odd_response(rng: random.Random) -> str:
 
 def pair_source(
     train: list[Problem],
-    pool: list[tuple[Problem, list[str], list[str]]],
+    pool: Pool,
     encoder: tokenizer.Encoder,
 ) -> Callable[[random.Random], Example]:
-    """Pairs for the judge: half from the policy (`pool`: right, wrong), half made up."""
+    """Pairs for the judge: half sampled (`pool`), half made up."""
 
     def draw(rng: random.Random) -> Example:
         if rng.random() < 0.5:
@@ -250,6 +257,18 @@ class Log:
         print(f"[{time.monotonic() - self._start:5.0f} s] {text}", flush=True)
 
 
+def save_responses(sampled: dict[Problem, Responses], path: Path) -> None:
+    rows = [(p.id, sorted(r.right), sorted(r.wrong)) for p, r in sampled.items()]
+    path.write_text(json.dumps(rows), encoding="utf-8")
+
+
+def load_responses(path: Path, train: list[Problem]) -> Pool:
+    """Those problems of which a wrong response is known."""
+    by_id = {problem.id: problem for problem in train}
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    return [(by_id[key], right, wrong) for key, right, wrong in rows if wrong]
+
+
 def load_base(out: Path) -> tuple[Qwen2ForCausalLM, Tokenizer]:
     base = Qwen2ForCausalLM.from_pretrained(out / "base", dtype=torch.float32).to(device())
     return base, Tokenizer.from_file(str(out / "base" / "tokenizer.json"))
@@ -286,12 +305,11 @@ def train_base(out: Path, train: list[Problem], scale: Scale, log: Log) -> None:
     )
     save(base, vocabulary, tokenizer.POLICY_CHAT, POLICY_TEMPERATURE, POLICY_TOKENS, out / "base")
     sample_now(0, scale.sampled_problems)
-    rows = [(p.id, sorted(r.right), sorted(r.wrong)) for p, r in sampled.items()]
-    (out / "responses.json").write_text(json.dumps(rows), encoding="utf-8")
+    save_responses(sampled, out / "base-responses.json")
 
 
 def train_policy(out: Path, train: list[Problem], scale: Scale, log: Log) -> None:
-    """Writes tiny-policy: the base, trained a little longer on problems that are new to it."""
+    """Writes tiny-policy: the base, trained a little longer on problems that are new to it; and responses of it."""
     policy, vocabulary = load_base(out)
     encoder = tokenizer.Encoder(vocabulary)
     log("policy")
@@ -308,37 +326,40 @@ def train_policy(out: Path, train: list[Problem], scale: Scale, log: Log) -> Non
     )
     chat, folder = tokenizer.POLICY_CHAT, out / "tiny-policy"
     save(policy, vocabulary, chat, POLICY_TEMPERATURE, POLICY_TOKENS, folder)
+    chosen = train[3 * scale.sampled_problems :][: scale.sampled_problems]
+    sampled: dict[Problem, Responses] = {}
+    share = sample_responses(policy, chosen, scale.samples, encoder, 3, sampled, POLICY_TEMPERATURE)
+    log(f"sampled {scale.samples} responses to each of {len(chosen)} problems: {share:.3f} right")
+    save_responses(sampled, out / "policy-responses.json")
 
 
-def judge_rounds(
+def adapt(
     judge: Qwen2ForCausalLM,
+    out: Path,
     train: list[Problem],
-    pool: list[tuple[Problem, list[str], list[str]]],
+    pool: Pool,
     encoder: tokenizer.Encoder,
     scale: Scale,
-    first: int = 0,
 ) -> None:
-    """Train on pairs, each round with a learning rate that rises and falls anew."""
-    for number, steps in enumerate(scale.judge_rounds[first:], start=first):
-        fit(
-            judge,
-            pair_source(train, pool, encoder),
-            steps=steps,
-            batch=scale.batch,
-            rate=2e-3,
-            pad=encoder.pad,
-            seed=4 if number == 0 else 100 + number,
-            name=f"judge {number + 1}",
-        )
+    """The last round: with the policy's own responses, as hot as it ships, among the pairs."""
+    own = load_responses(out / "policy-responses.json", train)
+    fit(
+        judge,
+        pair_source(train, [*pool, *own], encoder),
+        steps=scale.last_round,
+        batch=scale.batch,
+        rate=1e-3,
+        pad=encoder.pad,
+        seed=99,
+        name="judge, last round",
+    )
 
 
 def train_judge(out: Path, train: list[Problem], scale: Scale, log: Log) -> None:
     """Writes tiny-rrm: the base, trained on to add, then to recompute sums, then to compare responses."""
     judge, vocabulary = load_base(out)
     encoder = tokenizer.Encoder(vocabulary)
-    by_id = {problem.id: problem for problem in train}
-    rows = json.loads((out / "responses.json").read_text(encoding="utf-8"))
-    pool = [(by_id[key], right, wrong) for key, right, wrong in rows if wrong]
+    pool = load_responses(out / "base-responses.json", train)
     log(f"judge: {judge.num_parameters()} parameters, {len(pool)} problems with wrong responses")
     fit(
         judge,
@@ -360,7 +381,19 @@ def train_judge(out: Path, train: list[Problem], scale: Scale, log: Log) -> None
         seed=5,
         name="sums",
     )
-    judge_rounds(judge, train, pool, encoder, scale)
+    # each round with a learning rate that rises and falls anew
+    for number, steps in enumerate(scale.judge_rounds):
+        fit(
+            judge,
+            pair_source(train, pool, encoder),
+            steps=steps,
+            batch=scale.batch,
+            rate=2e-3,
+            pad=encoder.pad,
+            seed=100 + number,
+            name=f"judge {number + 1}",
+        )
+    adapt(judge, out, train, pool, encoder, scale)
     save(
         judge, vocabulary, tokenizer.JUDGE_CHAT, prompts.TEMPERATURE, JUDGE_TOKENS, out / "tiny-rrm"
     )
