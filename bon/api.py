@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from bon.generation import Backend, GenerationFailed, PromptTooLong
 from bon.generation.models import model_identity, resolve_model
 from bon.generation.revived import begin, revived
-from bon.job import Job
+from bon.job import Job, Judge, Policy
 from bon.ledger import Ledger
 from bon.ledgered import LedgeredJudge, LedgeredSampler
 from bon.sampler import Sampler
@@ -58,6 +58,14 @@ class Observer:
 
 
 Emit = Callable[[int, Result], None]
+
+
+class Start(Protocol):
+    """Starts an engine, or gives one that runs; see `engine`."""
+
+    def __call__(
+        self, role: str, model: str, engine_args: Mapping[str, Any], observer: Observer
+    ) -> AbstractAsyncContextManager[Backend]: ...
 
 
 async def run(
@@ -235,21 +243,35 @@ async def engine(
 
 
 @asynccontextmanager
+async def engines(
+    models: Mapping[str, Policy | Judge], observer: Observer, start: Start | None = None
+) -> AsyncIterator[Mapping[str, Backend]]:
+    """Engines for these roles, side by side; one for those whose model is the same.
+
+    They come from `start`, else from `engine`.
+    """
+    running: dict[str, Backend] = {}
+    start = start or engine
+    async with AsyncExitStack() as stack:
+        for role, asked in models.items():
+            for other in running:
+                if models[other].loads == asked.loads:
+                    running[role] = running[other]
+                    break
+            else:
+                context = start(role, asked.model, asked.engine_args, observer)
+                running[role] = await stack.enter_async_context(context)
+        if len(set(map(id, running.values()))) > 1:
+            for backend in running.values():  # before one works: each looks how much memory is free
+                await begin(backend)
+        yield running
+
+
+@asynccontextmanager
 async def both_engines(job: Job, observer: Observer) -> AsyncIterator[tuple[Backend, Backend]]:
     """Engines for policy and judge, side by side; one for both where they are the same."""
-    async with AsyncExitStack() as stack:
-        policy = await stack.enter_async_context(
-            engine("policy", job.policy.model, job.policy.engine_args, observer)
-        )
-        if job.one_engine:
-            yield policy, policy
-            return
-        judge = await stack.enter_async_context(
-            engine("judge", job.judge.model, job.judge.engine_args, observer)
-        )
-        for backend in (policy, judge):  # before one works: each looks how much memory is free
-            await begin(backend)
-        yield policy, judge
+    async with engines({"policy": job.policy, "judge": job.judge}, observer) as running:
+        yield running["policy"], running["judge"]
 
 
 def failure(prompt: Prompt, error: str, job: Job) -> Result:

@@ -18,7 +18,7 @@ from types import UnionType
 from typing import Any, get_args, get_type_hints
 
 from bon.match import parse_rule
-from bon.tournament import Rule, Table
+from bon.tournament import Rule, Strategy, Table
 from bon.types import BonError
 
 
@@ -120,6 +120,15 @@ def parse_strategy(text: str) -> Entrant:
     """Set up the strategy that `name:key=value,key=value` describes; raises as `strategy` does."""
     name, parameters = parse_notation(text)
     return strategy(name, **parameters)
+
+
+def entrant(asked: str | Strategy) -> Entrant:
+    """A strategy by its notation, set up already, or as an async function of the user's own."""
+    if isinstance(asked, Entrant):
+        return asked
+    if isinstance(asked, str):
+        return parse_strategy(asked)
+    return Entrant(getattr(asked, "__name__", type(asked).__name__), {}, asked, {})
 
 
 def parse_notation(text: str) -> tuple[str, dict[str, str]]:

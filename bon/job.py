@@ -29,6 +29,11 @@ class Policy:
     json_schema: str | None = None
     """A JSON schema, as text, that responses have to satisfy."""
 
+    @property
+    def loads(self) -> tuple[str, Mapping[str, Any]]:
+        """What an engine is started with: equal for those that share one."""
+        return self.model, self.engine_args
+
     def sampler(self, backend: Backend, n: int, seed: int) -> Sampler:
         """The policy on a running engine."""
         sampling = Sampling(
@@ -59,6 +64,11 @@ class Judge:
     criteria: str = ""
     seed: int = 0
     engine_args: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def loads(self) -> tuple[str, Mapping[str, Any]]:
+        """What an engine is started with: equal for those that share one."""
+        return self.model, self.engine_args
 
     def load_template(self) -> Template:
         """The template asked for, or the one that fits the model. Raises `BonError` if unknown."""
@@ -99,8 +109,7 @@ class Job:
     @property
     def one_engine(self) -> bool:
         """Whether policy and judge are the same model, which is loaded once."""
-        same_model = self.policy.model == self.judge.model
-        return same_model and self.policy.engine_args == self.judge.engine_args
+        return self.policy.loads == self.judge.loads
 
     @property
     def provenance(self) -> dict[str, Any]:

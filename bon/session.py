@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakValueDictionary
 
 from bon import api
-from bon.api import Observer, Sampled, bare_errors
+from bon.api import Observer, Sampled, Start, bare_errors
 from bon.generation import Backend
 from bon.generation.revived import begin
-from bon.job import GIVEN, Job
+from bon.job import GIVEN, Job, Judge, Policy
 from bon.judge import PairwiseJudge
 from bon.ledger import Ledger
 from bon.ledgered import LedgeredJudge, LedgeredSampler
@@ -27,32 +28,37 @@ from bon.seating import result_of, seat
 from bon.tournament import Ask
 from bon.types import BonError, Candidate, Prompt, Result, Verdict
 
+CALLS = 256
+"""How many calls of a judge that is no model are under way at once."""
+
 
 @asynccontextmanager
 async def session(
     job: Job,
     observer: Observer | None = None,
     ledger: Ledger | None = None,
+    *,
+    judge: PairwiseJudge | None = None,
+    start: Start | None = None,
 ) -> AsyncIterator[Session]:
     """Start the engines of the job's policy and judge; stop them at the end.
 
-    Where the job's policy is `GIVEN`, only the judge is started. `observer` is told of everything that
-    happens, whoever asked. Raises `BonError` for a template that nobody knows, `EngineError` where a
-    model cannot be loaded.
+    Where the job's policy is `GIVEN`, only the judge is started; where there is a `judge` of the user's
+    own, no engine judges. `observer` is told of everything that happens, whoever asked. Engines come from
+    `start`, else from `bon.api.engine`. Raises `BonError` for a template that nobody knows, `EngineError`
+    where a model cannot be loaded.
     """
     observer = observer or Observer()
-    job.judge.load_template()
-    async with bare_errors(), AsyncExitStack() as engines:
-        policy: Backend | None = None
-        if job.policy == GIVEN:
-            judge = await engines.enter_async_context(
-                api.engine("judge", job.judge.model, job.judge.engine_args, observer)
-            )
-        else:
-            policy, judge = await engines.enter_async_context(api.both_engines(job, observer))
-        for backend in (judge,) if policy is None else (policy, judge):
+    models: dict[str, Policy | Judge] = {}
+    if job.policy != GIVEN:
+        models["policy"] = job.policy
+    if judge is None:
+        models["judge"] = job.judge
+        job.judge.load_template()
+    async with bare_errors(), api.engines(models, observer, start) as running:
+        for backend in running.values():
             await begin(backend)
-        yield Session(judge, policy, observer, ledger)
+        yield Session(judge or running["judge"], running.get("policy"), observer, ledger)
 
 
 class Session:
@@ -64,7 +70,7 @@ class Session:
 
     def __init__(
         self,
-        judge: Backend,
+        judge: Backend | PairwiseJudge,
         policy: Backend | None = None,
         observer: Observer | None = None,
         ledger: Ledger | None = None,
@@ -73,7 +79,7 @@ class Session:
         self._policy = policy
         self._observer = observer or Observer()
         self._ledger = ledger
-        self._pool = Pool(lambda: 2 * judge.capacity)
+        self._pool = Pool(self._calls)
         self._arrivals = itertools.count()
         # equal judges are one while anybody uses them, so that equal calls under way are made once
         self._ledgered: WeakValueDictionary[str, LedgeredJudge] = WeakValueDictionary()
@@ -172,19 +178,30 @@ class Session:
             if not tournament.done:
                 tournament.cut_short()
                 cut_short = end.passed
-        result = result_of(seating, job.provenance, cut_short)
+        result = result_of(seating, self._provenance(job), cut_short)
         for one in watchers:
             one.finished(result)
         return result
 
+    def _calls(self) -> int:
+        return CALLS if isinstance(self._judge, PairwiseJudge) else 2 * self._judge.capacity
+
     def _judge_of(self, job: Job) -> PairwiseJudge:
-        judge = job.judge.judge(self._judge)
+        if isinstance(self._judge, PairwiseJudge):
+            judge: PairwiseJudge = self._judge
+        else:
+            judge = job.judge.judge(self._judge)
         if self._ledger is None:
             return judge
         known = self._ledgered.get(judge.identity)
         if known is None:
             known = self._ledgered[judge.identity] = LedgeredJudge(judge, self._ledger)
         return known
+
+    def _provenance(self, job: Job) -> dict[str, Any]:
+        if isinstance(self._judge, PairwiseJudge):
+            return {**job.provenance, "judge": self._judge.identity, "template": None}
+        return job.provenance
 
 
 class _Hearing(Observer):

@@ -15,7 +15,7 @@ from result_factory import play
 from bon.datasets import (
     BadRow,
     OrderedWriter,
-    prompt_from_text,
+    prompt_from,
     read_prompts,
     read_results,
     sampled_to_json,
@@ -196,12 +196,12 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", " \n"])
 def test_an_empty_text_is_no_prompt(text: str) -> None:
     with pytest.raises(BonError, match="the prompt is empty"):
-        prompt_from_text(text)
+        prompt_from(text)
 
 
 def test_an_argument_that_is_no_utf8_is_no_prompt() -> None:
     with pytest.raises(BonError, match="not valid UTF-8"):
-        prompt_from_text("caf\udce9")
+        prompt_from("caf\udce9")
 
 
 # --- writing in order ---------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import click
 
 from bon.catalog import parse_strategy
-from bon.datasets import BadRow, Fields, Input, prompt_from_text, read_inputs
+from bon.datasets import BadRow, Fields, Input, prompt_from, read_inputs
 from bon.datasets.prompts import ANY, distinct
 from bon.job import GIVEN, Job, Judge, Policy
 from bon.types import BonError, Prompt
@@ -196,7 +196,7 @@ def load_prompts(
     if (text is None) == (path is None):
         raise click.UsageError("give one prompt, or a file of prompts with -f")
     if text is not None:
-        return Loaded([prompt_from_text(text)], [{}], [])
+        return Loaded([prompt_from(text)], [{}], [])
     assert path is not None
     from bon.reranking import StrictError, other_columns
 

@@ -9,7 +9,7 @@ from bon.datasets.output import Output
 from bon.datasets.prompts import (
     Fields,
     Input,
-    prompt_from_text,
+    prompt_from,
     read_inputs,
     read_prompts,
     sampled_to_json,
@@ -25,7 +25,7 @@ __all__ = [
     "Output",
     "Row",
     "keep_apart",
-    "prompt_from_text",
+    "prompt_from",
     "read_inputs",
     "read_prompts",
     "read_results",

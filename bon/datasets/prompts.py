@@ -98,9 +98,9 @@ def read_inputs(path: str, fields: Fields = ANY) -> Iterator[Input | BadRow]:
             yield BadRow(row.line, str(error), row.file)
 
 
-def prompt_from_text(text: str, identity: str = "1") -> Prompt:
-    """A prompt of one user turn; raises `BonError` where it is empty."""
-    return Prompt(identity, _messages(text))
+def prompt_from(asked: str | Sequence[Mapping[str, str]], identity: str = "1") -> Prompt:
+    """A prompt of one user turn, or of chat messages; raises `BonError` where it is neither or empty."""
+    return Prompt(identity, _messages(asked if isinstance(asked, str) else list(asked)))
 
 
 def sampled_to_json(prompt: Prompt, candidates: Sequence[Candidate]) -> dict[str, Any]:

@@ -10,9 +10,10 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from multiprocessing import resource_tracker
+from multiprocessing import resource_tracker, spawn
 from typing import TYPE_CHECKING, Any
 
 from bon.generation import (
@@ -194,7 +195,7 @@ def _start(model: str, path: str, engine_args: dict[str, Any]) -> AsyncLLM:
         # CPU generator cannot do: the engine dies of it.
         settings["enable_chunked_prefill"] = False
     try:
-        with _deaf_children():
+        with _deaf_children(), _children_without_main():
             return AsyncLLM.from_engine_args(AsyncEngineArgs(**{**settings, **engine_args}))
     except TypeError as error:
         raise BonError(f"vLLM does not take this engine argument: {_first_line(error)}") from error
@@ -220,6 +221,29 @@ def _deaf_children() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _children_without_main() -> Iterator[None]:
+    """Processes that this thread starts do not run the user's script again.
+
+    `multiprocessing` has a new process import it, for functions defined there. The engine has none of
+    them, and a script without `if __name__ == "__main__"` would start engines without end.
+    """
+    prepare, thread = spawn.get_preparation_data, threading.get_ident()
+
+    def prepared(name: str) -> dict[str, Any]:
+        data = prepare(name)
+        if threading.get_ident() == thread:
+            for key in ("init_main_from_name", "init_main_from_path"):
+                data.pop(key, None)
+        return data
+
+    spawn.get_preparation_data = prepared
+    try:
+        yield
+    finally:
+        spawn.get_preparation_data = prepare
 
 
 def _generation(output: CompletionOutput) -> Generation:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from bon.types import Verdict
 
 
+@runtime_checkable
 class PairwiseJudge(Protocol):
     """Compares two texts. A failure is a VOID with its reason, never an exception and never a score."""
 
