@@ -7,7 +7,7 @@ print(best("State the final answer to the following arithmetic problem: 4 + 13 -
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -86,7 +86,7 @@ class BestOfN:
             asked = replace(asked, given=await self._generate.sample(asked))
         return _told(await self._session.acall(self._work(asked)))
 
-    def map(self, prompts: Iterable[Asked]) -> Iterator[Answer]:
+    def map(self, prompts: Iterable[Asked]) -> Generator[Answer, None, None]:
         """The best answers in the order of the prompts, each as soon as it and those before are known.
 
         As many prompts are under way as keep the engines busy, and no more are taken from `prompts`. One
