@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from bon.generation import Backend, GenerationFailed, PromptTooLong
 from bon.generation.models import model_identity, resolve_model
+from bon.generation.openai.address import is_address
 from bon.generation.revived import begin, revived
 from bon.job import Job, Judge, Policy
 from bon.ledger import Ledger
@@ -43,6 +44,9 @@ class Observer:
 
     def loaded(self, role: str) -> None:
         """The engine is ready."""
+
+    def reported(self, role: str, text: str) -> None:
+        """What went to and fro between here and the servers of a model behind HTTP, in one line."""
 
     def sampled(self, sampled: Sampled) -> None:
         """A prompt has its candidates, or the reason why it has none."""
@@ -89,7 +93,7 @@ async def run(
         if all(prompt.given for prompt in prompts):
             given = [Sampled(i, prompt, prompt.given) for i, prompt in enumerate(prompts)]
             await rerank(_each(given), job, emit, observer, ledger, stop)
-        elif job.share_device or job.one_engine:
+        elif job.side_by_side:
             await _run_side_by_side(prompts, job, emit, observer, ledger, stop)
         else:
             await _run_in_turns(prompts, job, emit, observer, ledger, stop)
@@ -228,7 +232,15 @@ async def judge_all(
 async def engine(
     role: str, model: str, engine_args: Mapping[str, Any], observer: Observer
 ) -> AsyncIterator[Backend]:
-    """A vLLM engine for one model, started by its first request; when it dies it is started again, once."""
+    """A back end for one model: servers behind HTTP (`openai:NAME@URL`), or vLLM in this process.
+
+    vLLM is started by the first request, and once more when it dies. Servers are asked at once what they
+    serve, and a request again as often as the engine arguments say.
+    """
+    if is_address(model):
+        async with _behind_http(role, model, engine_args, observer) as backend:
+            yield backend
+        return
     from bon.generation import vllm
 
     @asynccontextmanager
@@ -240,6 +252,25 @@ async def engine(
 
     async with revived(start, model_identity(resolve_model(model), engine_args)) as backend:
         yield backend
+
+
+@asynccontextmanager
+async def _behind_http(
+    role: str, model: str, engine_args: Mapping[str, Any], observer: Observer
+) -> AsyncIterator[Backend]:
+    try:
+        from bon.generation.openai import backend as http
+    except ModuleNotFoundError as error:
+        raise BonError(
+            f"a model behind HTTP needs the package {error.name}: pip install 'bon[openai]'"
+        ) from error
+    observer.loading(role, model)
+    async with http.load(model, engine_args) as backend:
+        observer.loaded(role)
+        try:
+            yield backend
+        finally:
+            observer.reported(role, str(backend.traffic))
 
 
 @asynccontextmanager

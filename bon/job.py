@@ -8,6 +8,8 @@ from typing import Any
 
 from bon.catalog import Entrant, strategy
 from bon.generation import Backend, Sampling
+from bon.generation.openai.address import is_address
+from bon.generation.openai.settings import NO_RESUME, Settings
 from bon.judge.generative import GenerativeJudge
 from bon.judge.template import Template, default_template, load_template
 from bon.sampler import Sampler
@@ -28,6 +30,10 @@ class Policy:
     """Texts that end a response; they are no part of it."""
     json_schema: str | None = None
     """A JSON schema, as text, that responses have to satisfy."""
+
+    def __post_init__(self) -> None:
+        if is_address(self.model):
+            Settings.of(self.engine_args)
 
     @property
     def loads(self) -> tuple[str, Mapping[str, Any]]:
@@ -65,6 +71,12 @@ class Judge:
     seed: int = 0
     engine_args: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if is_address(self.model):
+            settings = Settings.of(self.engine_args)
+            if self.thinking_budget and not settings.tokenizer:
+                raise BonError(NO_RESUME)
+
     @property
     def loads(self) -> tuple[str, Mapping[str, Any]]:
         """What an engine is started with: equal for those that share one."""
@@ -100,7 +112,8 @@ class Job:
     group_by: str = "exact"
     seed: int = 0
     share_device: bool = False
-    """Load policy and judge side by side and judge while sampling; otherwise they take turns."""
+    """Load policy and judge side by side and judge while sampling; otherwise they take turns
+    (see `side_by_side`)."""
 
     def __post_init__(self) -> None:
         if self.n < 1:
@@ -110,6 +123,15 @@ class Job:
     def one_engine(self) -> bool:
         """Whether policy and judge are the same model, which is loaded once."""
         return self.policy.loads == self.judge.loads
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether policy and judge are up together, so that one judges what the other has sampled.
+
+        They are where one of them runs elsewhere, behind HTTP, and needs no room here.
+        """
+        elsewhere = is_address(self.policy.model) or is_address(self.judge.model)
+        return self.share_device or self.one_engine or elsewhere
 
     @property
     def provenance(self) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Sampler:
                     text,
                     thinking,
                     generation.finish_reason,
-                    len(generation.token_ids),
+                    generation.tokens,
                     prompt_tokens=reply.prompt_tokens,
                 )
             )

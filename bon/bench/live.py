@@ -57,7 +57,7 @@ async def play_live(
         if all(prompt.given for prompt in prompts):
             sampled = [Sampled(i, prompt, prompt.given) for i, prompt in enumerate(prompts)]
             judge = await engines.enter_async_context(_judge(job, observer))
-        elif job.share_device or job.one_engine:
+        elif job.side_by_side:
             policy, judge = await engines.enter_async_context(both_engines(job, observer))
             await sample_all(prompts, job, policy, sampled.append, observer, ledger)
         else:

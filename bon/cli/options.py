@@ -81,7 +81,8 @@ policy_options = _stack(
         "policy_model",
         default="tiny-policy",
         show_default=True,
-        help="Model that samples: bundled name, folder, or Hugging Face name.",
+        help="Model that samples: bundled name, folder, Hugging Face name, or a server:"
+        " openai:NAME@http://host:8000/v1 (more URLs after commas).",
     ),
     click.option(
         "--temperature",
@@ -103,7 +104,7 @@ policy_options = _stack(
         multiple=True,
         callback=_engine_args,
         metavar="NAME=VALUE",
-        help="Any engine argument of vLLM; repeatable.",
+        help="Any engine argument of vLLM, or max_in_flight, timeout, ... of a server; repeatable.",
     ),
     click.option(
         "--seed",
@@ -129,7 +130,7 @@ judge_options = _stack(
         "judge_model",
         default="tiny-rrm",
         show_default=True,
-        help="Reward reasoning model that compares: bundled name, folder, or Hugging Face name.",
+        help="Reward reasoning model that compares, named as the policy is.",
     ),
     click.option(
         "--group-by",
@@ -165,7 +166,7 @@ judge_options = _stack(
         multiple=True,
         callback=_engine_args,
         metavar="NAME=VALUE",
-        help="Any engine argument of vLLM; repeatable.",
+        help="Any engine argument of vLLM, or max_in_flight, timeout, ... of a server; repeatable.",
     ),
     click.option(
         "--share-device",

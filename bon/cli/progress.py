@@ -81,6 +81,9 @@ class Watcher(Observer):
     def loaded(self, role: str) -> None:
         self._progress.remove_task(self._tasks.pop(f"load-{role}"))
 
+    def reported(self, role: str, text: str) -> None:
+        self.say(f"{role}: {text}")
+
     def sampled(self, sampled: Sampled) -> None:
         self._phase("sample", "sampling", self._prompts)
         self.policy_tokens += sum(candidate.tokens for candidate in sampled.candidates)

@@ -70,6 +70,13 @@ class Generation:
     token_ids: tuple[int, ...] = ()
     tail: tuple[TokenChoice, ...] = ()
     """The last tokens with their alternatives, where log-probabilities were asked for."""
+    counted: int | None = None
+    """How many tokens it has, where that is told but not which."""
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens it has."""
+        return len(self.token_ids) if self.counted is None else self.counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 CACHED_TEXTS = 4096
 """A candidate is met in many comparisons; its tokens are kept at hand."""
 
+SPELLINGS = (
+    r"<[|\uff5c][^<>\s]{0,60}>"  # ChatML, Llama 3, Phi, Harmony; DeepSeek's have wide bars
+    r"|<[^<>\s]{0,60}[|\uff5c]>"
+    r"|<<?/?(?:s|sys|SYS|bos|eos|pad|unk|mask|sop|eop|think|thinking|tool_calls?|tool_response"
+    r"|(?:start|end)_of_(?:turn|image)|image|audio|video)>"
+    r"|\[/?(?:INST|SYSTEM_PROMPT|THINK|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|AVAILABLE_TOOLS|ARGS|CALL_ID"
+    r"|IMG|IMG_BREAK|IMG_END|PREFIX|SUFFIX|MIDDLE|gMASK)\]"
+)
+"""How the special tokens of well-known chat models are spelled, for a model whose vocabulary nobody here has."""
+
 
 class ChatEncoder:
     """Encodes chats for one tokenizer. Raises `BonError` where it has no chat template,
@@ -97,9 +107,32 @@ def defuse(text: str, markup: list[str]) -> str:
 
     For tokenizers that cannot be told to leave special tokens alone, and for servers behind HTTP.
     """
-    # Looking ahead finds occurrences that overlap, too.
     tokens = "|".join(map(re.escape, markup))
-    return re.sub(rf"(?={tokens})(.)", "\\1\u200b", text, flags=re.DOTALL) if tokens else text
+    return _broken(text, tokens) if tokens else text
+
+
+def filled(chat: Chat) -> tuple[Message, ...]:
+    """The messages with the untrusted texts in their slots, for a server that tokenizes them itself."""
+    quoted = [unmarked(text) for text in chat.quoted]
+    return tuple(
+        Message(m.role, re.sub(SLOT_PATTERN, lambda found: quoted[int(found[1])], m.content))
+        for m in chat.messages
+    )
+
+
+def unmarked(text: str) -> str:
+    """`text` without special tokens, for a server whose vocabulary nobody here has.
+
+    What such a server takes for one cannot be known, so every usual spelling is broken as by `defuse`. A
+    lone surrogate, which no JSON can carry, becomes U+FFFD.
+    """
+    broken = _broken(text, SPELLINGS)
+    return broken.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _broken(text: str, pattern: str) -> str:
+    # Looking ahead finds occurrences that overlap, too.
+    return re.sub(rf"(?={pattern})(.)", "\\1\u200b", text, flags=re.DOTALL)
 
 
 def _defused(data: Any, markup: list[str]) -> Any:

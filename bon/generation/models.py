@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from bon.generation.openai.address import is_address, parse_address
 from bon.types import BonError
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
@@ -20,10 +21,13 @@ def bundled_models() -> list[str]:
 
 
 def resolve_model(name: str) -> str:
-    """A bundled model or a folder as a path; a hub name (`org/model`) as it is.
+    """A bundled model or a folder as a path; a hub name (`org/model`) or an address as it is.
 
     Raises `BonError` for anything that can be none of them.
     """
+    if is_address(name):
+        parse_address(name)
+        return name
     if name in bundled_models():
         return str(BUNDLED / name)
     path = Path(name).expanduser()
@@ -36,8 +40,8 @@ def resolve_model(name: str) -> str:
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return name
     raise BonError(
-        f"there is no model {name!r}: name a folder, a Hugging Face model (org/name),"
-        f" or a bundled one ({', '.join(bundled_models())})"
+        f"there is no model {name!r}: name a folder, a Hugging Face model (org/name), a server"
+        f" (openai:NAME@http://host:8000/v1), or a bundled one ({', '.join(bundled_models())})"
     )
 
 

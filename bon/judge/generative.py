@@ -76,7 +76,7 @@ class GenerativeJudge:
     async def _verdict(self, request: Request) -> Verdict:
         reply = await self.backend.generate(request)
         written = reply.generations[0]
-        text, tokens, cached = written.text, len(written.token_ids), reply.cached_tokens
+        text, tokens, cached = written.text, written.tokens, reply.cached_tokens
         prompt_tokens = reply.prompt_tokens
         if self.thinking_budget and written.finish_reason == "length":
             close = "" if THINK_CLOSE in written.text else self.template.close
@@ -86,7 +86,7 @@ class GenerativeJudge:
             )
             written = forced.generations[0]
             text += close + written.text
-            tokens += len(written.token_ids)
+            tokens += written.tokens
             prompt_tokens += forced.prompt_tokens
             cached += forced.cached_tokens
         reading = read_verdict(self.template, text, written.finish_reason, reply.starts_thinking)

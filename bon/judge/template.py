@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bon.generation import Chat, slot
+from bon.generation.openai.address import bare_name
 from bon.types import BonError, Message, Outcome
 
 FOLDER = Path(__file__).parent / "templates"
@@ -73,7 +74,7 @@ def bundled_templates() -> list[str]:
 
 def default_template(model: str) -> str:
     """The bundled template that fits a model by its name; `rrm` where nothing else is known."""
-    name = Path(model).name.lower()
+    name = Path(bare_name(model)).name.lower()
     if name.startswith("tiny-rrm"):
         return "tiny"
     return "rm-r1" if "rm-r1" in name else "rrm"
