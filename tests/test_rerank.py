@@ -190,6 +190,19 @@ def test_samples_keep_the_columns_that_their_results_will_have(bon: Bon) -> None
     assert (found["prompt"][0]["content"], found["own"]) == ("a", 7)
 
 
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_a_row_nested_too_deeply_to_be_written_is_a_bad_one(bon: Bon, ending: str) -> None:
+    deep = "[" * 900 + "]" * 900
+    bon.write(
+        f'{{"prompt": "a", "candidates": ["1", "2"], "deep": {deep}}}',
+        f'{{"prompt": "b", "chosen": {deep}, "rejected": "1"}}',
+        row(3, 1, 2, deep=[[[["as deep as this is fine"]]]]),
+    )
+    assert bon("rerank", "rows.jsonl", "-o", f"out.{ending}").code == 3
+    assert [e["line"] for e in bon.rows(f"out.{ending}.errors.jsonl")] == [1, 2]
+    assert len(bon.rows(f"out.{ending}")) == 1
+
+
 def test_strict_stops_at_the_first_bad_row(bon: Bon) -> None:
     bon.write(row(1, 1, 2), "no json", row(2, 1, 2))
     done = bon("rerank", "rows.jsonl", "-o", "out.jsonl", "--strict")

@@ -24,6 +24,10 @@ TEXT_FIELDS = ("text", "response", "content", "completion", "output", "generated
 """Where the text of a candidate may stand, when it is an object; the first that is there counts."""
 
 
+DEPTH = 100
+"""Levels of lists and objects in a row: what goes much deeper, no writer takes."""
+
+
 @dataclass(frozen=True)
 class Fields:
     """Which fields hold what: a name, or a dotted path (`doc.question`, `completions.response`).
@@ -92,10 +96,27 @@ def read_inputs(path: str, fields: Fields = ANY) -> Iterator[Input | BadRow]:
         if isinstance(row, BadRow):
             yield row
             continue
+        if _depth(row.data) > DEPTH:
+            yield BadRow(row.line, f"nested more than {DEPTH} levels deep", row.file)
+            continue
         try:
             yield prompt_of(row, fields, place)
         except BonError as error:
             yield BadRow(row.line, str(error), row.file)
+
+
+def _depth(value: Any) -> int:
+    """Levels of lists and objects, looked at level by level as recursion has a limit."""
+    depth, level = 0, [value]
+    while level and depth <= DEPTH:
+        below: list[Any] = []
+        for one in level:
+            if isinstance(one, Mapping):
+                below += one.values()
+            elif isinstance(one, list):
+                below += one
+        depth, level = depth + 1, below
+    return depth
 
 
 def prompt_from(asked: str | Sequence[Mapping[str, str]], identity: str = "1") -> Prompt:
@@ -206,7 +227,7 @@ def _at(data: Any, path: str) -> Any:
         return _at(data[head], rest) if dot and head in data else _ABSENT
     if isinstance(data, list):
         head, dot, rest = path.partition(".")
-        if head.isdigit():
+        if head.isdecimal():
             inner = data[int(head)] if int(head) < len(data) else _ABSENT
             return _at(inner, rest) if dot and inner is not _ABSENT else inner
         found = [_at(element, path) for element in data]
