@@ -52,8 +52,9 @@ async def adaptive(
     Choose it for the fewest comparisons at a stated error, and wherever nothing speaks against it.
     """
     _check(error, max_comparisons, max_judge_tokens, width)
-    once = Target(target) is Target.ROUND_ROBIN
-    posterior = _table_posterior(table, bias) if once else OrderPosterior(table.n, bias=bias)
+    whole_table = Target(target) is Target.ROUND_ROBIN
+    votes = table.votes or (2 if whole_table else None)
+    posterior = _table_posterior(table, bias) if whole_table else OrderPosterior(table.n, bias=bias)
     luck = np.array([table.rng("luck", seat).random() for seat in table.seats])
     lucky_pair = 1e-9 * (luck[:, None] + luck)
     asked, void = np.zeros((2, table.n, table.n), dtype=np.int64)
@@ -62,14 +63,12 @@ async def adaptive(
     while left > 0 and tokens > 0:
         chances = posterior.among_best()
         leader = chances.argmax()
-        if 1.0 - chances[leader] <= error and (once or unbeaten.sum() <= unbeaten[leader]):
+        if 1.0 - chances[leader] <= error and (whole_table or unbeaten.sum() <= unbeaten[leader]):
             break
         gain = posterior.information()
-        gain[(asked > 0) if once else (void >= VOIDS)] = 0.0
+        gain[void >= VOIDS] = 0.0
         gain.flat[:: table.n + 1] = 0.0
-        cells = _choose(
-            gain, posterior.best(), asked, lucky_pair, min(width, left), repeatable=not once
-        )
+        cells = _choose(gain, posterior.best(), asked, lucky_pair, min(width, left), votes)
         if not cells:
             break
         for told in await table.together([table.compare(*cell) for cell in cells]):
@@ -102,10 +101,12 @@ def _table_posterior(table: Table, bias: float) -> TablePosterior:
 
 
 def _choose(
-    gain: Floats, best: Floats, asked: Counts, luck: Floats, width: int, *, repeatable: bool
+    gain: Floats, best: Floats, asked: Counts, luck: Floats, width: int, votes: int | None
 ) -> list[tuple[int, int]]:
     """The cells to ask next, most telling first; between equals luck decides, then balanced slots."""
     gain[gain <= SILENCE] = 0.0
+    if votes is not None:
+        gain[(asked if votes == 2 else asked + asked.T) > 0] = 0.0
     asked = asked.copy()
     chosen: list[tuple[int, int]] = []
     while len(chosen) < width:
@@ -124,8 +125,10 @@ def _choose(
         for seat, crowd in ((likelier, CROWD[0]), (other, CROWD[1])):
             gain[seat] *= crowd
             gain[:, seat] *= crowd
-        if not repeatable:
+        if votes is not None:
             gain[first, second] = 0.0
+        if votes == 1:
+            gain[second, first] = 0.0
     return chosen
 
 
