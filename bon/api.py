@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from bon.blocks import Blocks
 from bon.generation import Backend, GenerationFailed, PromptTooLong
 from bon.generation.models import model_identity, resolve_model
 from bon.generation.openai.address import is_address
@@ -92,7 +93,7 @@ async def run(
     async with bare_errors():
         if all(prompt.given for prompt in prompts):
             given = [Sampled(i, prompt, prompt.given) for i, prompt in enumerate(prompts)]
-            await rerank(_each(given), job, emit, observer, ledger, stop)
+            await rerank(_each(given), job, emit, observer, ledger, stop, _sizes(prompts, job))
         elif job.side_by_side:
             await _run_side_by_side(prompts, job, emit, observer, ledger, stop)
         else:
@@ -106,13 +107,17 @@ async def rerank(
     observer: Observer,
     ledger: Ledger | None = None,
     stop: asyncio.Event | None = None,
+    sizes: Sequence[int] = (),
 ) -> None:
-    """Play a tournament for every prompt that comes with its candidates, as `run` does."""
+    """Play a tournament for every prompt that comes with its candidates, as `run` does.
+
+    The prompts come in input order; `sizes` is as in `judge_all`.
+    """
     async with (
         bare_errors(),
         engine("judge", job.judge.model, job.judge.engine_args, observer) as judge,
     ):
-        await judge_all(sampled, job, judge, emit, observer, ledger, stop)
+        await judge_all(sampled, job, judge, emit, observer, ledger, stop, sizes)
 
 
 async def _run_in_turns(
@@ -129,7 +134,9 @@ async def _run_in_turns(
     if stop is not None and stop.is_set():
         return
     async with engine("judge", job.judge.model, job.judge.engine_args, observer) as judge:
-        await judge_all(_each(sampled), job, judge, emit, observer, ledger, stop)
+        in_order = _each(sorted(sampled, key=lambda one: one.position))
+        sizes = _sizes(prompts, job)
+        await judge_all(in_order, job, judge, emit, observer, ledger, stop, sizes)
 
 
 async def _run_side_by_side(
@@ -148,7 +155,10 @@ async def _run_side_by_side(
             ready.put_nowait(None)
 
         tasks.create_task(sample())
-        await judge_all(_taken(ready), job, judge, emit, observer, ledger, stop)
+        stream, sizes = _taken(ready), _sizes(prompts, job)
+        if Blocks(job.strategy, sizes).learns:
+            stream = _in_order(stream)
+        await judge_all(stream, job, judge, emit, observer, ledger, stop, sizes)
 
 
 async def sample_all(
@@ -197,27 +207,44 @@ async def judge_all(
     observer: Observer,
     ledger: Ledger | None = None,
     stop: asyncio.Event | None = None,
+    sizes: Sequence[int] = (),
 ) -> None:
-    """Play a tournament for every prompt as it comes, with about two batches of calls under way."""
-    playing: dict[int, Seating] = {}
+    """Play a tournament for every prompt as it comes, with about two batches of calls under way.
+
+    A strategy that learns across prompts (`bon.blocks`) needs them in input order. `sizes`: how many
+    candidates each prompt has, all of them; without it there can be no budget for all.
+    """
+    playing: dict[int, tuple[int, Seating]] = {}
+    blocks = Blocks(job.strategy, sizes)
+    more_is_over = asyncio.Event()
 
     def finish(position: int, result: Result) -> None:
         observer.finished(result)
         emit(position, result)
 
     async def entries() -> AsyncIterator[Entry]:
+        index = -1
         async for one in sampled:
+            index += 1
             if one.error is not None:
+                blocks.over(index, 0)
                 finish(one.position, failure(one.prompt, one.error, job))
                 continue
+            while not blocks.ready(index):
+                more_is_over.clear()
+                await more_is_over.wait()
+            strategy = blocks.strategy(index)
             seating = seat(
-                one.prompt, one.candidates, job.strategy, group_by=job.group_by, seed=job.seed
+                one.prompt, one.candidates, strategy, group_by=job.group_by, seed=job.seed
             )
-            playing[one.position] = seating
+            playing[one.position] = index, seating
             yield Entry(one.position, one.prompt.text, seating.texts, seating.tournament)
 
     def over(entry: Entry) -> None:
-        finish(entry.position, result_of(playing.pop(entry.position), job.provenance))
+        index, seating = playing.pop(entry.position)
+        blocks.played(index, len(seating.seats), seating.tournament.comparisons)
+        more_is_over.set()
+        finish(entry.position, result_of(seating, job.provenance))
 
     bare = job.judge.judge(backend)
     judge = bare if ledger is None else LedgeredJudge(bare, ledger)
@@ -313,6 +340,24 @@ def failure(prompt: Prompt, error: str, job: Job) -> Result:
 async def _each(sampled: Iterable[Sampled]) -> AsyncIterator[Sampled]:
     for one in sampled:
         yield one
+
+
+def _sizes(prompts: Iterable[Prompt], job: Job) -> list[int]:
+    """How many candidates each prompt has or will have."""
+    return [len(prompt.given) or job.n for prompt in prompts]
+
+
+async def _in_order(stream: AsyncIterable[Sampled]) -> AsyncIterator[Sampled]:
+    """The prompts by their positions; what waits for one that never comes follows at the end."""
+    waiting: dict[int, Sampled] = {}
+    due = 0
+    async for one in stream:
+        waiting[one.position] = one
+        while due in waiting:
+            yield waiting.pop(due)
+            due += 1
+    for position in sorted(waiting):
+        yield waiting[position]
 
 
 async def _taken(queue: asyncio.Queue[Sampled | None]) -> AsyncIterator[Sampled]:

@@ -18,6 +18,7 @@ from types import UnionType
 from typing import Any, get_args, get_type_hints
 
 from bon.match import parse_rule
+from bon.profile import UNKNOWN, Profile, read_profile
 from bon.tournament import Rule, Strategy, Table
 from bon.types import BonError
 
@@ -30,6 +31,11 @@ class Entrant:
     parameters: Mapping[str, str]
     function: Callable[..., Any]
     arguments: Mapping[str, Any]
+
+    @property
+    def known(self) -> frozenset[str]:
+        """The parameters that the strategy takes, set or not."""
+        return frozenset(_parameters_of(self.function))
 
     async def __call__(self, table: Table) -> int | Sequence[int]:
         outcome: int | Sequence[int] = await self.function(table, **self.arguments)
@@ -111,6 +117,8 @@ def _labelled(label: str, text: str) -> str:
 
 
 def _notation(value: object) -> str:
+    if value is UNKNOWN:
+        return "unknown"
     if callable(value) and hasattr(value, "__name__"):
         return str(value.__name__)
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -157,6 +165,8 @@ def _parameters_of(function: Callable[..., Any]) -> dict[str, Any]:
 def _value(name: str, key: str, kind: Any, text: str) -> Any:
     if kind is Rule:
         return parse_rule(text)
+    if kind is Profile:
+        return read_profile(text)
     if kind is bool:
         if text.lower() in ("true", "false"):
             return text.lower() == "true"

@@ -86,6 +86,12 @@ class Rows:
         self._writer.skip(position)
 
 
+def candidate_counts(source: str, fields: Fields) -> list[int]:
+    """How many candidates each good row has: a pass of its own, for who shares a budget among them."""
+    found = (one for one in read_inputs(source, fields) if isinstance(one, Input))
+    return [len(one.prompt.given) for one in found if one.prompt.given]
+
+
 class ErrorLog:
     """Bad rows as JSON lines in a file beside the output, which is there only when there are any."""
 

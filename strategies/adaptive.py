@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from bon.posterior.order import OrderPosterior
 from bon.posterior.table import TablePosterior
+from bon.profile import UNKNOWN, Profile
 from bon.tournament import Table
 from bon.types import BonError
 
@@ -32,9 +33,11 @@ async def adaptive(
     error: float = 0.05,
     max_comparisons: int | None = None,
     max_judge_tokens: int | None = None,
+    total_comparisons: int | None = None,
     width: int = 1,
     target: Target = Target.BEST,
-    bias: float = 0.0,
+    profile: Profile = UNKNOWN,
+    price: float = 0.0,
 ) -> Sequence[int]:
     """Adaptive: asks what tells most about who is best, until another is less likely than `error`.
 
@@ -42,24 +45,30 @@ async def adaptive(
     the truth: a judge that is wrong for good is followed all the same.
     It is told neither how often nor in which way the judge errs; bon/posterior says what it holds
     possible. `target=round-robin` looks for the winner of the full table instead, where a pair can be
-    asked once in each order. `bias` is what the first slot is expected to be worth, in log-odds.
-    `width` asks that many at once: fewer stages for some more comparisons. The budgets count what is
-    spent, retries too, and end it after the round that reaches them; a VOID tells nothing.
+    asked once in each order. `width` asks that many at once: fewer stages for some more comparisons.
+    The budgets count what is spent, retries too, and end it after the round that reaches them; a VOID
+    tells nothing. `total_comparisons` is for the whole input: bon/blocks.py makes of it a budget for
+    each prompt and a `price`, what a comparison must be expected to tell about the two it is asked of.
+    `profile` is what is known of the judge beforehand, a file of `bon profile`; without one, a run
+    learns it from its own earlier blocks of 512 prompts.
     Comparisons: as many as it needs, about 1.3 times the limit under independent noise for n of 16, and
     50 n at most; n (n - 1) for a round robin. Stages: comparisons / width.
     Source: a posterior over orders or tables, asked by expected information (Lindley, 1956); the field's
     kin are Duel-Evolve (arXiv 2602.21585) and 2607.02104.
     Choose it for the fewest comparisons at a stated error, and wherever nothing speaks against it.
     """
-    _check(error, max_comparisons, max_judge_tokens, width)
+    budgets = {"max_comparisons": max_comparisons, "max_judge_tokens": max_judge_tokens}
+    _check(error, budgets, width)
     whole_table = Target(target) is Target.ROUND_ROBIN
     votes = table.votes or (2 if whole_table else None)
-    posterior = _table_posterior(table, bias) if whole_table else OrderPosterior(table.n, bias=bias)
+    posterior = _posterior(table, profile, whole_table)
     luck = np.array([table.rng("luck", seat).random() for seat in table.seats])
     lucky_pair = 1e-9 * (luck[:, None] + luck)
     asked, void = np.zeros((2, table.n, table.n), dtype=np.int64)
     unbeaten = np.ones(table.n, dtype=bool)
-    left, tokens = max_comparisons or PATIENCE * table.n, max_judge_tokens or float("inf")
+    left = max_comparisons or PATIENCE * table.n
+    left = left if total_comparisons is None else min(left, total_comparisons)
+    tokens = max_judge_tokens or float("inf")
     while left > 0 and tokens > 0:
         chances = posterior.among_best()
         leader = chances.argmax()
@@ -68,12 +77,14 @@ async def adaptive(
         gain = posterior.information()
         gain[void >= VOIDS] = 0.0
         gain.flat[:: table.n + 1] = 0.0
-        cells = _choose(gain, posterior.best(), asked, lucky_pair, min(width, left), votes)
-        if not cells:
+        best = posterior.best()
+        worth = gain / (best[:, None] + best + 1e-12)
+        cells = _choose(gain, best, asked, lucky_pair, min(width, left), votes)
+        if not cells or worth[cells[0]] < price:
             break
         for told in await table.together([table.compare(*cell) for cell in cells]):
             first, second, score = told.first, told.second, told.score_first
-            posterior.tell(first, second, score)
+            posterior.tell(first, second, score, profile.worth(told.verdict.p_first))
             asked[first, second] += 1
             void[first, second] += score is None
             unbeaten[first] &= score in (1.0, None)
@@ -95,9 +106,13 @@ CROWD = 0.9, 0.6
 it: the likelier winner of the two, and the other."""
 
 
-def _table_posterior(table: Table, bias: float) -> TablePosterior:
+def _posterior(
+    table: Table, profile: Profile, whole_table: bool
+) -> TablePosterior | OrderPosterior:
+    if not whole_table:
+        return OrderPosterior(table.n, profile=profile)
     rng = np.random.default_rng(table.rng("samples").getrandbits(64))
-    return TablePosterior(table.n, rng, bias=bias)
+    return TablePosterior(table.n, rng, profile=profile)
 
 
 def _choose(
@@ -137,12 +152,9 @@ def _firsts(asked: Counts, seat: int) -> int:
     return int(asked[seat].sum() - asked[:, seat].sum())
 
 
-def _check(
-    error: float, max_comparisons: int | None, max_judge_tokens: int | None, width: int
-) -> None:
+def _check(error: float, budgets: Mapping[str, int | None], width: int) -> None:
     if not 0.0 < error < 0.5:
         raise BonError(f"adaptive:error is {error}: give a chance above 0 and below .5")
-    budgets = {"max_comparisons": max_comparisons, "max_judge_tokens": max_judge_tokens}
     for name, budget in budgets.items():
         if budget is not None and budget < 1:
             raise BonError(f"adaptive:{name} is {budget}: give 1 or more, or leave it out")

@@ -75,6 +75,26 @@ def test_the_stated_error_is_kept_where_the_judge_flips_one_verdict_in_five() ->
     assert comparisons / 150 < 35
 
 
+@pytest.mark.parametrize("votes", [1, 2])
+@pytest.mark.parametrize("target", ["best", "round-robin"])
+@pytest.mark.parametrize("width", [1, 4])
+def test_no_more_verdicts_of_a_pair_are_asked_for_than_there_are(
+    votes: int, target: str, width: int
+) -> None:
+    entrant = strategy("adaptive", target=target, width=width, error=1e-6)
+    tournament = play(Tournament(entrant, 5, seed="1", votes=votes, retries=0), faulty(2))
+    asked = [(c.first, c.second) for c in tournament.comparisons]
+    pairs = asked if votes == 2 else [(min(pair), max(pair)) for pair in asked]
+    assert len(set(pairs)) == len(pairs)
+
+
+def test_a_comparison_that_tells_less_than_its_price_is_not_asked_for() -> None:
+    judge = simulated(flips(range(6), 0.3), seed=1)
+    asked = [len(played(6, judge, price=price).comparisons) for price in (0.0, 0.05, 9.0)]
+    assert asked == sorted(asked, reverse=True)
+    assert asked[0] > asked[1] > asked[2] == 0
+
+
 def test_a_smaller_error_costs_more_and_errs_less() -> None:
     results = []
     for error in (0.3, 0.02):

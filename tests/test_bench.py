@@ -282,16 +282,18 @@ def test_all_verdicts_of_a_table_name_its_winner(tmp_path: Path) -> None:
 
 def test_whoever_shares_the_highest_mean_is_right(tmp_path: Path) -> None:
     world = recorded(tmp_path, table("ab", ab=3, ba=3))
-    assert {world.play(parse_strategy("random"), 0).right} == {1.0}
+    assert {world.play(parse_strategy("random"), 0)[0].right} == {1.0}
 
 
 def test_a_recorded_void_is_final_and_left_out_of_the_truth(tmp_path: Path) -> None:
     found = table("ab", ab=-1, ba=-1)
-    counted = recorded(tmp_path, found).play(parse_strategy("knockout"), 0)
+    counted = recorded(tmp_path, found).play(parse_strategy("knockout"), 0)[0]
     assert (counted.comparisons, counted.voids) == (1, 1)
     # c loses every verdict it has, but a void leaves a with one win of one
     found = table("abc", ab=-1, ba=-1, ac=1, ca=-1, bc=1, cb=2)
-    assert recorded(tmp_path, found).play(parse_strategy("round-robin:rule=both"), 0).right == 1.0
+    assert (
+        recorded(tmp_path, found).play(parse_strategy("round-robin:rule=both"), 0)[0].right == 1.0
+    )
 
 
 def test_seats_are_dealt_anew_for_each_prompt(tmp_path: Path) -> None:

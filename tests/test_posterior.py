@@ -9,6 +9,7 @@ import pytest
 
 from bon.posterior.order import FLIPS, WORLDS, OrderPosterior, World
 from bon.posterior.table import TablePosterior
+from bon.profile import UNKNOWN, Profile
 
 Told = list[tuple[int, int, float]]
 
@@ -21,7 +22,7 @@ def verdicts(n: int, count: int, seed: int, flip: float = 0.2) -> Told:
 
 
 def believe(n: int, told: Told, worlds: tuple[World, ...] = WORLDS) -> OrderPosterior:
-    posterior = OrderPosterior(n, worlds=worlds)
+    posterior = OrderPosterior(n, worlds=worlds, profile=Profile(bias_sd=0.0))
     for first, second, score in told:
         posterior.tell(first, second, score)
     return posterior
@@ -64,7 +65,7 @@ def summed(
 
 @pytest.fixture
 def unbiased(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bon.posterior.order.BIAS_SD", 1e-6)
+    monkeypatch.setattr("bon.posterior.order.CERTAIN_TO", 1e-6)
 
 
 @pytest.mark.usefixtures("unbiased")
@@ -153,7 +154,8 @@ def test_a_table_of_three_as_the_integral_over_strengths_has_it() -> None:
 def integrated(told: Told, draws: int = 200_000) -> np.ndarray:
     """Chances to win the table of three, by weighing draws of everything from the prior."""
     rng = np.random.default_rng(1)
-    strength, bias = 2.0 * rng.standard_normal((3, draws)), rng.standard_normal(draws)
+    strength = 2.0 * rng.standard_normal((3, draws))
+    bias = UNKNOWN.bias_sd * rng.standard_normal(draws)
     pair = {(a, b): rng.standard_normal(draws) for a, b in ((0, 1), (0, 2), (1, 2))}
     weight, points = np.ones(draws), np.zeros((3, draws))
     known = {(first, second): score for first, second, score in told}

@@ -66,11 +66,16 @@ async def play_live(
             ) as policy:
                 await sample_all(prompts, job, policy, sampled.append, observer, ledger)
             judge = await engines.enter_async_context(_judge(job, observer))
+        sampled.sort(key=lambda one: one.position)
+        sizes = [len(one.candidates) for one in sampled]
         once = await engines.enter_async_context(shared(judge))
         async with asyncio.TaskGroup() as tasks:
             for text, entrant in entrants.items():
                 entry, keep = replace(job, strategy=entrant), results[text].__setitem__
-                tasks.create_task(judge_all(_each(sampled), entry, once, keep, observer, ledger))
+                stream = _each(sampled)
+                tasks.create_task(
+                    judge_all(stream, entry, once, keep, observer, ledger, sizes=sizes)
+                )
     return {
         text: columns([found[i] for i in range(len(prompts))]) for text, found in results.items()
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from bon.tournament import Strategy
@@ -38,8 +38,13 @@ class World(Protocol):
         """How many prompts there are."""
         ...
 
-    def play(self, strategy: Strategy, index: int) -> Played:
-        """One tournament, the same wherever and whenever it is played."""
+    @property
+    def seats(self) -> Sequence[int]:
+        """How many candidates each prompt has."""
+        ...
+
+    def play(self, strategy: Strategy, index: int) -> tuple[Played, Sequence[Comparison]]:
+        """One tournament and its comparisons, the same wherever and whenever it is played."""
         ...
 
     def limit(self, error: float) -> float | None:

@@ -8,7 +8,7 @@ cells that are not void, and whoever shares the highest is a winner.
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -22,7 +22,7 @@ from bon.judge.template import Template
 from bon.judge.verdict import read_verdict
 from bon.simulate import play
 from bon.tournament import Strategy, Tournament
-from bon.types import SCORE_FIRST, BonError, Outcome, Verdict, VoidReason
+from bon.types import SCORE_FIRST, BonError, Comparison, Outcome, Verdict, VoidReason
 
 SCORES = {1: Outcome.FIRST, 2: Outcome.SECOND, 3: Outcome.TIE, -1: Outcome.VOID}
 CHARACTERS_A_TOKEN = 4
@@ -84,7 +84,11 @@ class Recorded:
     def size(self) -> int:
         return len(self.recordings)
 
-    def play(self, strategy: Strategy, index: int) -> Played:
+    @property
+    def seats(self) -> Sequence[int]:
+        return [len(recording.names) for recording in self.recordings]
+
+    def play(self, strategy: Strategy, index: int) -> tuple[Played, Sequence[Comparison]]:
         recording = self.recordings[index]
         worth = self.worth(index)
         rng = _rng(self.seed, "seats", recording.id)
@@ -118,7 +122,8 @@ class Recorded:
         play(tournament, judge)
         chosen, best = worth[seats[tournament.order[0]]], max(worth.values())
         right = float(chosen == best)
-        return played(tournament.comparisons, tournament.stages, right, best - chosen)
+        heard_here = tournament.comparisons
+        return played(heard_here, tournament.stages, right, best - chosen), heard_here
 
     def limit(self, error: float) -> float | None:
         return None

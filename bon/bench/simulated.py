@@ -14,7 +14,7 @@ from bon.catalog import parse_notation
 from bon.judge.simulated import Preference, SeatJudge, bradley_terry, flips, simulated
 from bon.simulate import play
 from bon.tournament import Strategy, Tournament
-from bon.types import BonError, VoidReason
+from bon.types import BonError, Comparison, VoidReason
 
 KINDS = ("order", "strengths", "labels")
 WRONG_ANSWERS = 4
@@ -51,7 +51,11 @@ class Simulated:
             raise BonError(f"the share of right candidates is {self.right:g}: give 0 to 1")
         self._judge((0.0, 1.0), 0)
 
-    def play(self, strategy: Strategy, index: int) -> Played:
+    @property
+    def seats(self) -> Sequence[int]:
+        return [self.n] * self.size
+
+    def play(self, strategy: Strategy, index: int) -> tuple[Played, Sequence[Comparison]]:
         key = blake2b(f"{self.seed}/{index}".encode(), digest_size=8).hexdigest()
         world = Random(key)
         worth = self._worths(world)
@@ -93,8 +97,11 @@ class Simulated:
             raise BonError("exact-posterior:error is a chance, such as 0.05") from None
         return exact_posterior(self.flip, error)
 
-    def _played(self, tournament: Tournament, right: float, regret: float) -> Played:
-        return played(tournament.comparisons, tournament.stages, right, regret)
+    def _played(
+        self, tournament: Tournament, right: float, regret: float
+    ) -> tuple[Played, Sequence[Comparison]]:
+        comparisons = tournament.comparisons
+        return played(comparisons, tournament.stages, right, regret), comparisons
 
     def _worths(self, rng: Random) -> list[float]:
         if self.kind == "strengths":

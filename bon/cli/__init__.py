@@ -24,6 +24,7 @@ COMMANDS = {
     "report": "Make one self-contained page of results.",
     "export": "Turn results into training data: preference pairs, best-of-n, rewards.",
     "ledger": "Describe, compact or export a ledger of verdicts.",
+    "profile": "Learn from results how their judge judges.",
     "strategies": "List the strategies: what each costs and when to choose it.",
     "bench": "Measure strategies: simulated, on recorded verdicts, or live.",
     "doctor": "Say what is installed and what to do about what is not.",

@@ -12,7 +12,7 @@ import click
 from bon.cli.keeping import keeping, ledger_options, resumed
 from bon.cli.options import field_options, fields_from, job_from, judge_options, strategy_option
 from bon.datasets import BadRow, OrderedWriter, Output
-from bon.reranking import ErrorLog, Rows, Writer
+from bon.reranking import ErrorLog, Rows, Writer, candidate_counts
 from bon.types import BonError
 
 
@@ -83,11 +83,13 @@ def _rerank(settings: dict[str, Any]) -> int:
             else:
                 watcher.say(f"{row.file or source}, line {row.line}: {row.reason}; skipped")
 
+        budget = "total_comparisons" in job.strategy.arguments
+        sizes = candidate_counts(source, fields) if budget and source != "-" else []
         rows = Rows(source, fields, writer, on_bad, strict=settings["strict"])
 
         async def run() -> None:
             async with draining(watcher.say) as stop:
-                await rerank(aiter(rows), job, rows.emit, watcher, ledger, stop)
+                await rerank(aiter(rows), job, rows.emit, watcher, ledger, stop, sizes)
 
         asyncio.run(run())
         if not rows.read:

@@ -35,6 +35,9 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from bon.profile import UNKNOWN, Profile
+from bon.types import BonError
+
 Floats = npt.NDArray[np.float64]
 
 FLIPS = np.array([0.005, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5])
@@ -43,8 +46,8 @@ LEVELS = 16
 """Cells of the grid of levels, narrower towards the top, where the winner is decided."""
 BIASES = 0.25 * np.arange(-12, 13)
 """What the first slot can be worth, in log-odds."""
-BIAS_SD = 0.7
-"""How far from none the position bias is expected."""
+CERTAIN_TO = 0.15
+"""How far a prompt's position bias may be from the judge's, however well that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +101,25 @@ WORLDS = _worlds()
 class OrderPosterior:
     """Beliefs about n candidates after the verdicts told so far; a `tell` costs O(n) small vectors."""
 
-    def __init__(self, n: int, *, bias: float = 0.0, worlds: Sequence[World] = WORLDS) -> None:
+    def __init__(
+        self, n: int, *, profile: Profile = UNKNOWN, worlds: Sequence[World] = WORLDS
+    ) -> None:
         self.n = n
         self.told = np.zeros((n, n), dtype=np.int64)
         """Verdicts by who was first and who second."""
         self._law = np.array([world.law for world in worlds])
         self._misled = np.array([world.misled for world in worlds])
-        self._log_evidence = np.log([world.prior for world in worlds])
+        prior = np.array(profile.worlds or [world.prior for world in worlds])
+        if len(prior) != len(worlds):
+            raise BonError("the judge profile is of another version: make it anew with bon profile")
+        self._log_prior = np.log(prior)
+        self._log_evidence = self._log_prior.copy()
         self._faithful = 1.0 - self._misled
-        self._log_bias = -0.5 * ((BIASES - bias) / BIAS_SD) ** 2
-        self._slot = int(np.abs(BIASES - bias).argmin())
+        self._log_bias_prior = (
+            -0.5 * ((BIASES - profile.bias) / max(profile.bias_sd, CERTAIN_TO)) ** 2
+        )
+        self._log_bias = self._log_bias_prior.copy()
+        self._slot = int(np.abs(BIASES - profile.bias).argmin())
         k, levels = len(worlds), _levels(n)
         self._mass, self._sums = levels
         # What the verdicts on pair (a, b) say if a is above b: by flip rate (log), and by world as a
@@ -140,14 +152,29 @@ class OrderPosterior:
         """What the first slot is believed to be worth, in log-odds."""
         return float(BIASES[self._slot])
 
-    def tell(self, first: int, second: int, score: float | None) -> None:
-        """Take one verdict: 1 where the first won, 0 the second, .5 a tie, None a VOID."""
+    @property
+    def world_evidence(self) -> Floats:
+        """How well each world foretold the verdicts (log)."""
+        evidence: Floats = self._log_evidence - self._log_prior
+        return evidence
+
+    @property
+    def bias_evidence(self) -> Floats:
+        """How well each of `BIASES` foretold the verdicts (log)."""
+        evidence: Floats = self._log_bias - self._log_bias_prior
+        return evidence
+
+    def tell(self, first: int, second: int, score: float | None, worth: float = 1.0) -> None:
+        """Take one verdict: 1 where the first won, 0 the second, .5 a tie, None a VOID.
+
+        `worth`: how many bare verdicts it tells as much as, where its grade says so.
+        """
         if score is None:
             return
         self.told[first, second] += 1
         self._meet(first, second)
         either, other = np.array([first, second]), np.array([second, first])
-        seen = self._by_flip[either, other] + _LIKELIHOOD[self._slot, int(2.0 * score)]
+        seen = self._by_flip[either, other] + _likelihoods(worth)[self._slot, int(2.0 * score)]
         self._by_flip[either, other] = seen
         self._learn_bias(first, second, score)
         seen = np.exp(seen - seen.max())
@@ -308,20 +335,20 @@ def _log_sigmoid(x: Floats) -> Floats:
     return below
 
 
-def _likelihoods() -> Floats:
+@cache
+def _likelihoods(worth: float = 1.0) -> Floats:
     """Log likelihood by bias, verdict (second, tie, first), whether the first is above, and flip rate.
 
     A tie counts as half a verdict for each, as in Davidson's model: it tells of equality alone.
     """
-    lean, slot = np.log(1.0 / FLIPS - 1.0), BIASES[:, None]
+    lean, slot = worth * np.log(1.0 / FLIPS - 1.0), BIASES[:, None]
     first = np.stack([_log_sigmoid(lean + slot), _log_sigmoid(-lean + slot)], 1)
     second = np.stack([_log_sigmoid(-lean - slot), _log_sigmoid(lean - slot)], 1)
     return np.stack([second, 0.5 * (first + second), first], 1)
 
 
-_LIKELIHOOD = _likelihoods()
-_FIRST_BELOW = np.exp(_LIKELIHOOD[:, 2, 1])
-_FIRST_GAIN = np.exp(_LIKELIHOOD[:, 2, 0]) - _FIRST_BELOW
+_FIRST_BELOW = np.exp(_likelihoods()[:, 2, 1])
+_FIRST_GAIN = np.exp(_likelihoods()[:, 2, 0]) - _FIRST_BELOW
 _SLOTS = np.arange(len(BIASES))
 # What a pair's verdicts were, and in which the next is won by the one above, or by the other.
 _SEEN = np.stack([np.ones(len(FLIPS)), 1.0 - FLIPS, FLIPS])[:, None]

@@ -21,14 +21,15 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from bon.profile import UNKNOWN, Profile
+
 Floats = npt.NDArray[np.float64]
 
 SAMPLES = 512
 STRENGTH_SD = 2.0
-BIAS_SD = 1.0
 PAIR_SD = 1.0
-"""Standard deviations before any verdict, in log-odds: a candidate's strength, the first slot's
-advantage, and what no strength explains about a pair (judges are not transitive)."""
+"""Standard deviations before any verdict, in log-odds: a candidate's strength, and what no strength
+explains about a pair (judges are not transitive)."""
 TIE_AT_REST, TIE_WEIGHT = 0.5, 2.0
 """Davidson's tie parameter before any verdict, and how many ties that is worth."""
 
@@ -39,28 +40,32 @@ _WEIGHTS /= _WEIGHTS.sum()
 class TablePosterior:
     """Beliefs about the n (n - 1) cells of a table, some of them played."""
 
-    def __init__(self, n: int, rng: np.random.Generator, *, bias: float = 0.0) -> None:
+    def __init__(self, n: int, rng: np.random.Generator, *, profile: Profile = UNKNOWN) -> None:
         self.n = n
         first, second = np.nonzero(~np.eye(n, dtype=bool))
         self._cells = np.stack([first, second])
         self._cell = np.full((n, n), -1)
         self._cell[first, second] = np.arange(len(first))
-        spread, advantage = _design(n, first, second)
-        self._mean = np.full(len(first), bias)
+        spread, advantage = _design(n, first, second, profile.bias_sd)
+        self._mean = np.full(len(first), profile.bias)
         self._covariance = spread @ spread.T
         half = rng.standard_normal((SAMPLES // 2, spread.shape[1]))
-        self._samples = np.concatenate([half, -half]) @ spread.T + bias
+        self._samples = np.concatenate([half, -half]) @ spread.T + profile.bias
         self._luck = rng.random(self._samples.shape)
         self._advantage = advantage
         # Points as if the second won every open cell; what the first wins is taken over from there.
         self._points = np.full(n, n - 1.0)
         self._verdicts = np.full(n, 2.0 * (n - 1))
         self._open = np.ones(len(first), dtype=bool)
-        self._ties, self._tie_exposure = TIE_WEIGHT, TIE_WEIGHT / TIE_AT_REST
+        at_rest = TIE_AT_REST if profile.tie_rate is None else _tie_parameter(profile.tie_rate)
+        self._ties, self._tie_exposure = TIE_WEIGHT, TIE_WEIGHT / at_rest
         self._complete()
 
-    def tell(self, first: int, second: int, score: float | None) -> None:
-        """Take the verdict of a cell: 1 where the first won, 0 the second, .5 a tie, None a VOID."""
+    def tell(self, first: int, second: int, score: float | None, worth: float = 1.0) -> None:
+        """Take the verdict of a cell: 1 where the first won, 0 the second, .5 a tie, None a VOID.
+
+        What its grade is worth makes no difference: the cell holds the verdict itself.
+        """
         cell = self._cell[first, second]
         self._open[cell] = False
         if score is None:
@@ -128,7 +133,7 @@ class TablePosterior:
 
 
 def _design(
-    n: int, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
+    n: int, first: npt.NDArray[np.int64], second: npt.NDArray[np.int64], bias_sd: float
 ) -> tuple[Floats, Floats]:
     """What each cell is made of, in standard deviations; and who gains what from a first's win."""
     cells = np.arange(len(first))
@@ -138,7 +143,7 @@ def _design(
     low, high = np.minimum(first, second), np.maximum(first, second)
     pairs[cells, low, high] = np.where(first < second, PAIR_SD, -PAIR_SD)
     upper = np.triu_indices(n, 1)
-    bias = np.full((len(first), 1), BIAS_SD)
+    bias = np.full((len(first), 1), bias_sd)
     return np.hstack([STRENGTH_SD * advantage, bias, pairs[:, upper[0], upper[1]]]), advantage
 
 
@@ -147,3 +152,16 @@ def _davidson(log_odds: Floats, tie: float) -> tuple[Floats, Floats, Floats]:
     up = np.exp(np.clip(0.5 * log_odds, -30.0, 30.0))
     down = 1.0 / up
     return up, down, up + down + tie
+
+
+def _tie_parameter(tie_rate: float) -> float:
+    """Davidson's tie parameter at which so many verdicts on fresh pairs are ties."""
+    up, down, _ = _davidson((2.0 * STRENGTH_SD**2 + PAIR_SD**2) ** 0.5 * _NODES, 0.0)
+    low, high = 1e-3, 1e3
+    for _ in range(40):
+        middle = (low * high) ** 0.5
+        if float(_WEIGHTS @ (middle / (up + down + middle))) < tie_rate:
+            low = middle
+        else:
+            high = middle
+    return low

@@ -1,0 +1,121 @@
+"""From verdicts to a judge profile: what holds for a judge on any prompt.
+
+Each tournament gives a row of evidence, made anew from its verdicts alone, and `learn` reads many rows.
+Likelihoods, not counts: which pairs are asked again depends on what was heard, and a share of
+disagreements among those would be of the pairs that looked doubtful.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import log
+
+import numpy as np
+import numpy.typing as npt
+
+from bon.posterior.order import BIASES, FLIPS, WORLDS, OrderPosterior
+from bon.profile import GRADES, UNKNOWN, Profile, grade_of
+from bon.types import Comparison, Outcome
+
+Floats = npt.NDArray[np.float64]
+
+_K, _B, _G = len(WORLDS), len(BIASES), len(GRADES) + 1
+_WORLDS, _BIASES = slice(0, _K), slice(_K, _K + _B)
+_TIES, _VERDICTS = _K + _B, _K + _B + 1
+_AGREED = slice(_VERDICTS + 1, _VERDICTS + 1 + _G)
+_DIFFERED = slice(_AGREED.stop, _AGREED.stop + _G)
+WIDTH = _DIFFERED.stop
+"""How many numbers a row of evidence has."""
+
+CAUTION = 20.0
+"""How many tournaments the prior weights of the worlds count as."""
+ENOUGH = 200.0
+"""Graded verdicts whose pair was judged again, below which grades say nothing."""
+
+
+def evidence(n: int, comparisons: Iterable[Comparison]) -> Floats:
+    """What the verdicts of one tournament say about the judge; `n` candidates took part."""
+    posterior = OrderPosterior(n)
+    row = np.zeros(WIDTH)
+    last: dict[tuple[int, int], Comparison] = {}
+    for heard in comparisons:
+        score = heard.score_first
+        if score is None:
+            continue
+        posterior.tell(heard.first, heard.second, score)
+        row[_VERDICTS] += 1.0
+        row[_TIES] += heard.verdict.outcome is Outcome.TIE
+        pair = min(heard.first, heard.second), max(heard.first, heard.second)
+        before = last.pop(pair, None)
+        if before is None:
+            last[pair] = heard
+        elif None not in (heard.winner, before.winner):
+            agreed = _AGREED if heard.winner == before.winner else _DIFFERED
+            for one in (heard, before):
+                if (grade := grade_of(one.verdict.p_first)) is not None:
+                    row[agreed.start + grade] += 1.0
+    row[_WORLDS], row[_BIASES] = posterior.world_evidence, posterior.bias_evidence
+    return row
+
+
+def learn(rows: Sequence[Floats]) -> Profile:
+    """The profile that these tournaments show; the one of an unknown judge where there are none."""
+    if not len(rows):
+        return UNKNOWN
+    table = np.array(rows)
+    total = table.sum(0)
+    worlds = _shares(table[:, _WORLDS])
+    log_bias = total[_BIASES] - 0.5 * (BIASES / UNKNOWN.bias_sd) ** 2
+    weight = np.exp(log_bias - log_bias.max())
+    weight /= weight.sum()
+    bias = float(weight @ BIASES)
+    law = np.array([world.law for world in WORLDS])
+    rates = law @ FLIPS
+    misled = np.array([world.misled for world in WORLDS])
+    flip = float(worlds @ (misled + (1.0 - 2.0 * misled) * rates))
+    return Profile(
+        bias=bias,
+        bias_sd=float(weight @ (BIASES - bias) ** 2) ** 0.5,
+        tie_rate=float(total[_TIES] / max(total[_VERDICTS], 1.0)),
+        flip_rate=flip,
+        worlds=tuple(float(share) for share in worlds),
+        grades=_calibrated(total[_AGREED], total[_DIFFERED]),
+    )
+
+
+def _shares(evidences: Floats) -> Floats:
+    """How often each world is met: the most likely shares, with the prior's as if `CAUTION` had been seen."""
+    prior = np.array([world.prior for world in WORLDS])
+    foretold = np.exp(evidences - evidences.max(1, keepdims=True))
+    shares = prior
+    for _ in range(50):  # expectation and maximization
+        each = foretold * shares
+        each /= each.sum(1, keepdims=True)
+        shares = (each.sum(0) + CAUTION * prior) / (len(evidences) + CAUTION)
+    return shares
+
+
+def _calibrated(agreed: Floats, differed: Floats) -> tuple[float, ...]:
+    """What a verdict of each grade is worth in bare ones, by how often another on its pair agrees."""
+    asked = agreed + differed
+    if asked.sum() < ENOUGH:
+        return ()
+    overall = agreed.sum() / asked.sum()
+    error = 0.5 * (1.0 - max(2.0 * overall - 1.0, 1e-4) ** 0.5)
+    rate = (agreed + 8.0 * overall) / (asked + 8.0)
+    right = np.clip((_rising(rate, asked + 8.0) - error) / (1.0 - 2.0 * error), 0.5, 0.995)
+    return tuple(float(w) for w in np.log(right / (1.0 - right)) / log((1.0 - error) / error))
+
+
+def _rising(values: Floats, weights: Floats) -> Floats:
+    """The nearest values that nowhere fall: neighbours that do are pooled."""
+    pools: list[list[float]] = []  # value, weight, members
+    for value, weight in zip(values, weights, strict=True):
+        pools.append([float(value), float(weight), 1.0])
+        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
+            value, weight, members = pools.pop()
+            low = pools[-1]
+            low[0] = (low[0] * low[1] + value * weight) / (low[1] + weight)
+            low[1] += weight
+            low[2] += members
+    return np.repeat([pool[0] for pool in pools], [int(pool[2]) for pool in pools])

@@ -1,0 +1,73 @@
+"""What earlier verdicts taught about a judge, frozen: an input of a strategy, like a seed."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import asdict, dataclass, fields
+from math import log
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bon.types import BonError
+
+GRADES = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Graded verdicts are told apart by how sure they are: |log-odds| of FIRST, up to each of these or above."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A judge as its verdicts on other prompts show it; by default, one that nobody has met.
+
+    `bon.posterior.learning` makes them. None of it says anything about a candidate.
+    """
+
+    bias: float = 0.0
+    """What the first slot is worth to it, in log-odds."""
+    bias_sd: float = 0.7
+    """How uncertain that is."""
+    tie_rate: float | None = None
+    """Share of its verdicts that are ties."""
+    flip_rate: float | None = None
+    """How often one verdict names the one that it does not mean to prefer."""
+    worlds: tuple[float, ...] = ()
+    """How often each of `bon.posterior.order.WORLDS` was met; empty where nobody looked."""
+    grades: tuple[float, ...] = ()
+    """What a graded verdict is worth in bare ones, by `GRADES`; empty: as much as a bare one, however
+    sure it says it is, for after long thinking that is often saturated."""
+
+    def worth(self, p_first: float | None) -> float:
+        """What a verdict with this probability of FIRST is worth, in bare verdicts."""
+        grade = grade_of(p_first)
+        return 1.0 if grade is None or not self.grades else self.grades[grade]
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as they are."""
+        return asdict(self)
+
+
+UNKNOWN = Profile()
+
+
+def grade_of(p_first: float | None) -> int | None:
+    """Which of `GRADES` a verdict with this probability of FIRST is of; None for a bare one."""
+    if p_first is None:
+        return None
+    p = min(max(p_first, 1e-12), 1.0 - 1e-12)
+    return bisect_right(GRADES, abs(log(p / (1.0 - p))))
+
+
+def read_profile(path: str) -> Profile:
+    """The profile in a file that `bon profile` wrote. Raises `BonError` where there is none."""
+    try:
+        row = orjson.loads(Path(path).expanduser().read_bytes())
+    except OSError as error:
+        raise BonError(f"cannot read {path}: {error.strerror or error}") from error
+    except orjson.JSONDecodeError:
+        row = None
+    known = {field.name for field in fields(Profile)}
+    if not isinstance(row, dict) or not row or not row.keys() <= known:
+        raise BonError(f"{path} is no judge profile: make one with bon profile RESULTS")
+    lists = {name: tuple(row[name]) for name in ("worlds", "grades") if name in row}
+    return Profile(**{**row, **lists})
