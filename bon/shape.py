@@ -6,11 +6,11 @@ first lost match is a bracket, also a user's own strategy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from bon.types import Match, Outcome, Result
+from bon.types import Comparison, Decision, Match, Outcome, Result
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,42 @@ def bracket(result: Result) -> Node | None:
     in_matches = {id(c) for m in result.matches for c in m.comparisons}
     outside = any(c.score_first is not None and id(c) not in in_matches for c in result.comparisons)
     return final if whole and not outside else None
+
+
+UNDECIDED = -1
+"""The winner of a match without one, in a bracket that is still being played."""
+
+
+def forest(comparisons: Sequence[Comparison]) -> tuple[Node, ...] | None:
+    """The matches of a single elimination that is not over, as trees; None where it is none.
+
+    Read off the comparisons in the order in which they came: who has gone on has won, and who leads the
+    verdicts of a match that nobody has left is its winner by now.
+    """
+    met: dict[tuple[int, int], float] = {}
+    for c in comparisons:
+        pair = min(c.first, c.second), max(c.first, c.second)
+        lead = 0.0 if c.score_first is None else c.score_first - 0.5
+        met[pair] = met.get(pair, 0.0) + (lead if c.first == pair[0] else -lead)
+    gone_on: dict[tuple[int, int], int] = {}
+    last: dict[int, tuple[int, int]] = {}
+    for pair in met:
+        for entrant in pair:
+            earlier = last.get(entrant)
+            if earlier is not None and gone_on.setdefault(earlier, entrant) != entrant:
+                return None
+            last[entrant] = pair
+    nodes: dict[tuple[int, int], Node] = {}
+    last.clear()
+    for (a, b), lead in met.items():
+        leader = UNDECIDED if lead == 0 else a if lead > 0 else b
+        winner = gone_on.get((a, b), leader)
+        if leader not in (winner, UNDECIDED):
+            return None
+        feeders = [nodes.pop(last[c]) if c in last else c for c in (a, b)]
+        nodes[a, b] = Node(Match(a, b, winner, Decision.VERDICTS, 0), *feeders)
+        last[a] = last[b] = (a, b)
+    return tuple(nodes.values())
 
 
 @dataclass(slots=True)

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from result_factory import double_knockout, play
 
 from bon.match import single
-from bon.shape import Node, bracket, by_rank, cross_table
+from bon.shape import UNDECIDED, Node, bracket, by_rank, cross_table, forest
 from bon.strategies.knockout import knockout
 from bon.strategies.round_robin import round_robin
 from bon.tournament import Table
+from bon.types import Outcome, Verdict
 from bon.untrusted import file_stem, last_line, one_line, printable
 
 # --- bracket --------------------------------------------------------------------------------------
@@ -54,6 +55,40 @@ def test_king_of_the_hill_is_a_bracket_too() -> None:
 @pytest.mark.parametrize("n", [1, 3, 4, 8])
 def test_a_round_robin_is_no_bracket(n: int) -> None:
     assert bracket(play(round_robin, n)) is None
+
+
+@pytest.mark.parametrize("n", range(2, 18))
+def test_a_bracket_grows_from_its_comparisons_one_by_one(n: int) -> None:
+    result = play(n=n)
+    for count in range(len(result.comparisons) + 1):
+        heard = result.comparisons[:count]
+        trees = forest(heard)
+        assert trees is not None
+        met = {frozenset((c.first, c.second)) for c in heard}
+        assert sum(1 for tree in trees for _ in tree) == len(met)
+    [final] = forest(result.comparisons) or ()
+    whole = bracket(result)
+    assert whole is not None
+    assert pairs_of(final) == pairs_of(whole)
+
+
+def test_a_match_whose_verdicts_are_level_has_no_winner_until_one_goes_on() -> None:
+    tie = replace(play(n=2).comparisons[0], verdict=Verdict(Outcome.TIE))
+    [level] = forest([tie]) or ()
+    assert level.match.winner == UNDECIDED
+    later = replace(tie, first=1, second=2)
+    [final] = forest([tie, later]) or ()
+    assert isinstance(final.a, Node)
+    assert final.a.match.winner == 1
+
+
+def test_comparisons_of_everybody_with_everybody_grow_no_bracket() -> None:
+    assert forest(play(round_robin, 5).comparisons) is None
+
+
+def pairs_of(tree: Node) -> set[tuple[int, frozenset[int]]]:
+    """Each match's entrants and round; its winner, unless a coin may have named it, goes on to the next."""
+    return {(node.round, frozenset((node.match.a, node.match.b))) for node in tree}
 
 
 def test_a_result_that_weighed_comparisons_outside_its_matches_is_no_bracket() -> None:

@@ -19,6 +19,7 @@ COMMANDS = {
     "run": "Sample candidates for each prompt, play a tournament, print the winner.",
     "sample": "Run the policy alone and write the candidates.",
     "rerank": "Play tournaments over candidates that are there already, at any scale.",
+    "serve": "Serve the OpenAI API, every answer the best of N.",
     "demo": "Run the main job on bundled problems with bundled models.",
     "show": "Show results in the terminal: bracket or cross table, ranking, winner.",
     "report": "Make one self-contained page of results.",

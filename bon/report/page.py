@@ -29,7 +29,18 @@ from bon.summary import Total
 from bon.types import BonError, Result
 from bon.untrusted import last_line, one_line
 
-SCRIPTS = ("dom", "data", "list", "bracket", "crosstable", "graph", "match", "prompt", "main")
+SCRIPTS = (
+    "dom",
+    "pairs",
+    "data",
+    "list",
+    "bracket",
+    "crosstable",
+    "graph",
+    "match",
+    "prompt",
+    "main",
+)
 """The page's script, in the order in which its parts need each other."""
 
 BLOCK = 1 << 18
@@ -77,13 +88,13 @@ def _read(results: Iterable[Result], blocks: IO[str]) -> _Page:
     details: list[str] = []
     block = size = 0
     for result, diagnosis in diagnose_each(results):
-        page.rows.append(_row(result, diagnosis))
+        page.rows.append(row_of(result, diagnosis))
         page.total.add(diagnosis)
         page.lengths.add(result)
         for key, value in result.provenance.items():
             page.provenance.setdefault(key, set()).add(one_line(str(value), 80))
         page.block_of.append(block)
-        details.append(json.dumps(_detail(result, diagnosis), separators=(",", ":")))
+        details.append(json.dumps(detail_of(result, diagnosis), separators=(",", ":")))
         size += len(details[-1])
         if size > BLOCK:
             blocks.write(_packed(details))
@@ -98,7 +109,7 @@ def _packed(details: list[str]) -> str:
     return f'<script type="application/octet-stream" class="block">{data}</script>\n'
 
 
-def _row(result: Result, diagnosis: Diagnosis) -> dict[str, Any]:
+def row_of(result: Result, diagnosis: Diagnosis) -> dict[str, Any]:
     """A line of the index: what prompts are listed, sorted and searched by."""
     won = None if result.winner is None else result.candidates[result.winner]
     right = diagnosis.truth and bool(diagnosis.truth.winner)
@@ -120,7 +131,7 @@ def _row(result: Result, diagnosis: Diagnosis) -> dict[str, Any]:
     }
 
 
-def _detail(result: Result, diagnosis: Diagnosis) -> dict[str, Any]:
+def detail_of(result: Result, diagnosis: Diagnosis) -> dict[str, Any]:
     """A result as the schema has it, with what the page needs to draw it."""
     final = bracket(result)
     return result_to_json(result) | {
@@ -130,7 +141,7 @@ def _detail(result: Result, diagnosis: Diagnosis) -> dict[str, Any]:
             "order": by_rank(result),
             "bracket": None
             if final is None
-            else _tree(final, {id(m): i for i, m in enumerate(result.matches)}),
+            else tree_of(final, {id(m): i for i, m in enumerate(result.matches)}),
             "circles": diagnosis.contradictions,
             "best": _rounded(diagnosis.p_best),
             "margin": _rounded(diagnosis.margin),
@@ -139,11 +150,11 @@ def _detail(result: Result, diagnosis: Diagnosis) -> dict[str, Any]:
     }
 
 
-def _tree(node: Node | int, place: dict[int, int]) -> Any:
+def tree_of(node: Node | int, place: dict[int, int]) -> Any:
     """A candidate as its number, a match as [its place, its upper entrant, its lower entrant]."""
     if not isinstance(node, Node):
         return node
-    return [place[id(node.match)], _tree(node.a, place), _tree(node.b, place)]
+    return [place[id(node.match)], tree_of(node.a, place), tree_of(node.b, place)]
 
 
 def _rounded(number: float | None) -> float | None:
@@ -160,7 +171,7 @@ def _write(page: _Page, blocks: IO[str], title: str, out: IO[str]) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    script = "\n".join(_asset(f"{name}.js") for name in SCRIPTS)
+    script = "\n".join(asset(f"{name}.js") for name in SCRIPTS)
     script = f'\n(() => {{\n"use strict";\n{script}\n}})();\n'
     summary = page.total.summary()
     certain = sorted(range(len(page.rows)), key=lambda i: _certainty(page.rows[i]))
@@ -174,7 +185,7 @@ def _write(page: _Page, blocks: IO[str], title: str, out: IO[str]) -> None:
         "certainty": histogram([row["best"] for row in page.rows], low=0.0, high=1.0),
         "margins": histogram([row["margin"] for row in page.rows]),
         "lengths": page.lengths.histograms(),
-        "style": Markup(_asset("page.css")),
+        "style": Markup(asset("page.css")),
         "script": Markup(script),
         "script_hash": b64encode(sha256(script.encode()).digest()).decode("ascii"),
         "index": embedded(index),
@@ -200,5 +211,6 @@ def _certainty(row: dict[str, Any]) -> float:
     return -1.0 if row["best"] is None else float(row["best"])
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file of the page by its name."""
     return (Path(__file__).parent / "assets" / name).read_text("utf-8")
