@@ -11,7 +11,8 @@ from uuid import uuid4
 from pydantic import BaseModel, ConfigDict
 
 from bon.api import Observer
-from bon.schema import result_to_json, totals
+from bon.diagnostics import diagnose, diagnosed
+from bon.schema import totals
 from bon.server.asking import Asked
 from bon.server.tools import Call, read_calls
 from bon.shape import by_rank
@@ -175,8 +176,13 @@ def bon_of(result: Result, asked: Asked, *, record: bool) -> BonField:
         ranking=[asdict(standing) for standing in result.ranking],
         totals=totals(result),
         cut_short=result.cut_short,
-        record=result_to_json(result) if record else None,
+        record=_record(result) if record else None,
     )
+
+
+def _record(result: Result) -> dict[str, Any]:
+    [diagnosis] = diagnose([result])
+    return diagnosed(result, diagnosis)
 
 
 def best_candidates(result: Result, count: int) -> list[Candidate]:
