@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bon.catalog import parse_notation, strategy
+from bon.generation.openai.address import is_address, parse_address
 from bon.job import Job
 from bon.server.errors import Refusal
 from bon.server.limits import Limits
@@ -31,8 +32,10 @@ class Technique:
 
 
 def policy_name(job: Job) -> str:
-    """The policy's name for clients: of a folder its last part, as its place is nobody's business."""
+    """The policy's name for clients: without its folder or its URL, which are nobody's business."""
     model = job.policy.model
+    if is_address(model):
+        return parse_address(model).model
     return Path(model).name if Path(model).expanduser().is_dir() else model
 
 
