@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import subprocess
 import sys
@@ -143,9 +144,13 @@ def _overhead(count: int, judge: PairwiseJudge) -> float:
     async def play() -> None:
         await play_all(_each(ready), judge, calls=lambda: 128, heard=hear, over=lambda entry: None)
 
+    gc.collect()
+    gc.freeze()  # a run has few tournaments at a time for the collector to look through, not all of them
     began = time.process_time()
     asyncio.run(play())
-    return (time.process_time() - began) / heard * 1e6
+    seconds = time.process_time() - began
+    gc.unfreeze()
+    return seconds / heard * 1e6
 
 
 # --- ways to judge on the engine ----------------------------------------------------------------

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterable, Callable, Sequence
 from dataclasses import dataclass
 
 from bon.judge import PairwiseJudge
-from bon.tournament import Ask, Step, Tournament
+from bon.tournament import NOTHING, Ask, Step, Tournament
 from bon.types import Verdict
 
 Hear = Callable[[Ask, Verdict], None]
@@ -126,20 +126,28 @@ class Pool:
             )
             heard(ask, verdict)
             # gone where it was dropped, but ended before it could be cancelled
-            running.pop(ask, None)
+            ended = running.pop(ask, None) is not None
             depth = max(depth, stage)
             submit(entry.tournament.answer(ask, verdict), stage + 1)
+            if (
+                ended
+            ):  # after its successors have been counted, or another tournament takes their room
+                self.room.take(-1)
 
         def submit(step: Step, stage: int) -> None:
             for ask in step.dropped:
                 running.pop(ask).cancel()
-            self.room.take(len(step.asked))
+            if step is NOTHING:
+                return
+            self.room.take(len(step.asked) - len(step.dropped))
             for ask in sorted(step.asked) if len(step.asked) > 1 else step.asked:
-                running[ask] = task = group.create_task(call(ask, stage))
-                task.add_done_callback(self._ended)
+                running[ask] = group.create_task(call(ask, stage))
 
-        async with asyncio.TaskGroup() as group:
-            submit(first_step, 1)
+        try:
+            async with asyncio.TaskGroup() as group:
+                submit(first_step, 1)
+        finally:  # what failed or was cancelled
+            self.room.take(-len(running))
         n = len(entry.texts)
         self._depths[n] = max(depth, self._depths.get(n, 0))
 
@@ -150,6 +158,3 @@ class Pool:
         n = len(entry.texts)
         expected = self._depths.get(n) or (n - 1).bit_length()
         return -max(1, expected - stage + 1)
-
-    def _ended(self, _: asyncio.Task[None]) -> None:
-        self.room.take(-1)
