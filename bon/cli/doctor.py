@@ -54,6 +54,7 @@ def examine() -> Iterator[Finding]:
     yield _vllm()
     yield _torch()
     yield from _compiler()
+    yield _http()
     models = bundled_models()
     wanted = {"tiny-policy", "tiny-rrm"}
     yield Finding(
@@ -105,6 +106,15 @@ def _compiler() -> Iterator[Finding]:
         compiler
         or "vLLM's CPU build compiles at start: install g++ (Debian, Ubuntu: apt install g++)",
     )
+
+
+def _http() -> Finding:
+    """The client for models behind HTTP, which nobody needs who has none."""
+    try:
+        found = f"openai {version('openai')}, tenacity {version('tenacity')}"
+    except PackageNotFoundError:
+        found = "not installed: pip install 'bon[openai]' for models behind HTTP (openai:NAME@URL)"
+    return Finding("HTTP", True, found)
 
 
 def _cores() -> set[int]:
