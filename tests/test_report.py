@@ -19,7 +19,7 @@ from result_factory import double_round_robin, play
 
 from bon.cli import cli
 from bon.report.charts import Lengths, histogram
-from bon.report.page import embedded, write_report
+from bon.report.page import embedded, unbroken, write_report
 from bon.schema import result_from_json, result_to_json
 from bon.strategies.knockout import knockout
 from bon.strategies.round_robin import round_robin
@@ -142,6 +142,12 @@ def test_a_page_that_fails_leaves_the_old_one_whole(tmp_path: Path) -> None:
         write_report(torn(), tmp_path / "report.html", "x")
     assert (tmp_path / "report.html").read_text("utf-8") == before
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_an_option_in_a_finding_is_kept_whole_and_the_rest_is_text() -> None:
+    assert str(unbroken("<b>: raise --judge-max-tokens, or not")) == (
+        '&lt;b&gt;: raise <span class="option">--judge-max-tokens</span>, or not'
+    )
 
 
 def test_an_empty_file_makes_no_page(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ and any script but its own; text of models reaches the page as text alone.
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from base64 import b64encode
 from collections.abc import Iterable, Iterator
@@ -143,6 +144,7 @@ def detail_of(result: Result, diagnosis: Diagnosis) -> dict[str, Any]:
             if final is None
             else tree_of(final, {id(m): i for i, m in enumerate(result.matches)}),
             "circles": diagnosis.contradictions,
+            "apart": diagnosis.components if diagnosis.agreement else (),
             "best": _rounded(diagnosis.p_best),
             "margin": _rounded(diagnosis.margin),
             "agreement": diagnosis.agreement,
@@ -179,7 +181,7 @@ def _write(page: _Page, blocks: IO[str], title: str, out: IO[str]) -> None:
     context = {
         "title": title,
         "summary": summary,
-        "findings": findings(summary),
+        "findings": [unbroken(finding) for finding in findings(summary)],
         "provenance": {k: sorted(v) for k, v in sorted(page.provenance.items())},
         "least_certain": [page.rows[i] for i in certain[:LEAST_CERTAIN]],
         "certainty": histogram([row["best"] for row in page.rows], low=0.0, high=1.0),
@@ -209,6 +211,15 @@ def _copied(blocks: IO[str]) -> Iterator[Markup]:
 
 def _certainty(row: dict[str, Any]) -> float:
     return -1.0 if row["best"] is None else float(row["best"])
+
+
+def unbroken(finding: str) -> Markup:
+    """The sentence with the options in it kept whole: a line may end at any other hyphen."""
+    pieces = re.split(r"(--[a-z-]+)", finding)
+    return Markup("").join(
+        Markup('<span class="option">{}</span>').format(piece) if i % 2 else piece
+        for i, piece in enumerate(pieces)
+    )
 
 
 def asset(name: str) -> str:

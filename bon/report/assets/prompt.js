@@ -42,6 +42,12 @@ function drawPrompt(result, row) {
         { class: "doubt" },
         `The judge contradicts itself: each of ${result.page.circles.map((c) => c.join(", ")).join("; and each of ")} beats every other, directly or through others.`,
       ),
+    result.page.apart.length > 0 &&
+      h(
+        "p",
+        { class: "doubt" },
+        `Verdicts leave these groups unconnected: ${result.page.apart.map((group) => group.join(", ")).join("; ")}. Strengths of different groups cannot be compared.`,
+      ),
     result.ranking.length > 0 && h("section", {}, h("h2", {}, "Ranking"), drawRanking(result)),
   ];
 }
