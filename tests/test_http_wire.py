@@ -114,6 +114,7 @@ def test_what_a_server_says_it_loaded_is_a_part_of_the_identity() -> None:
 
 def test_what_every_request_says_is_a_part_of_the_identity() -> None:
     assert len({who(), who(extra_body={"top_k": 1}), who(extra_body={"top_k": 2})}) == 3
+    assert who() != who(starts_thinking=True) != who(starts_thinking=False)
     assert who(extra_body={"a": 1, "b": 2}) == who(extra_body={"b": 2, "a": 1})
 
 

@@ -133,9 +133,9 @@ class OpenAIBackend:
         owners = {card.owned_by for card in cards}
         self._extra = {
             **(wire.RAW if owners & {"vllm", "sglang"} else {}),
-            **(wire.IDS if "vllm" in owners else {}),
             **settings.extra_body,
         }
+        self._gives_ids = "vllm" in owners
         self._one_by_one = False
         """Whether a server has been seen to give one text a request, whatever `n` says."""
 
@@ -195,15 +195,18 @@ class OpenAIBackend:
     def _question(self, request: Request) -> tuple[str, dict[str, Any]]:
         """Path and body of the request."""
         chat, model, sampling = request.chat, self._address.model, request.sampling
+        extra = self._extra
+        if self._gives_ids and (self._encoder is not None or sampling.n > 1):
+            extra = {**wire.IDS, **extra}
         if self._encoder is not None:
             ids, sampling = self._fitted(request, self._encoder)
-            return "/completions", wire.text_body(model, ids, sampling, self._extra)
+            return "/completions", wire.text_body(model, ids, sampling, extra)
         if request.resume is not None:
             raise BonError(NO_RESUME)
         if not chat.messages:
             text = unmarked(chat.quoted[0])
-            return "/completions", wire.text_body(model, text, sampling, self._extra)
-        body = wire.chat_body(model, filled(chat), sampling, self._extra, chat.tools)
+            return "/completions", wire.text_body(model, text, sampling, extra)
+        body = wire.chat_body(model, filled(chat), sampling, extra, chat.tools)
         return "/chat/completions", body
 
     def _fitted(self, request: Request, encoder: ChatEncoder) -> tuple[list[int], Sampling]:
@@ -283,10 +286,10 @@ class OpenAIBackend:
             self.traffic.failures[error.kind] += 1
             if error.rest is None:
                 self._pool.failed(server)
-            elif error.rest > self._settings.deadline:
-                raise EngineError(f"{error}; it asks for {error.rest:,.0f} s of rest") from error
             else:
                 self._pool.rest(server, error.rest)
+            if (wait := self._pool.closed_for()) > self._settings.deadline:
+                raise EngineError(f"{error}; nobody is to ask before {wait:,.0f} s") from error
             raise
         except Refused:
             self.traffic.failures["refused"] += 1
@@ -324,6 +327,8 @@ def identity(address: Address, settings: Settings, cards: Sequence[wire.Card]) -
     if settings.tokenizer:
         tokenizer = model_identity(resolve_model(settings.tokenizer)) or settings.tokenizer
         said.append(f" tokenized by {tokenizer}")
+    if settings.starts_thinking is not None:
+        said.append(f" starts_thinking={settings.starts_thinking}")
     if settings.extra_body:
         extra = orjson.dumps(settings.extra_body, option=orjson.OPT_SORT_KEYS)
         said.append(f" with {extra.decode()}")

@@ -99,6 +99,10 @@ class Pool(Generic[T]):
         """Give the server no request for so long."""
         server.closed_until = max(server.closed_until, _now() + seconds)
 
+    def closed_for(self) -> float:
+        """Seconds until a server takes requests again; 0 where one does."""
+        return max(0.0, min(server.closed_until for server in self.servers) - _now())
+
     async def _enter(self, priority: int, avoid: Collection[Server[T]]) -> Server[T]:
         place: asyncio.Future[Server[T]] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, _Waiting(priority, next(self._numbers), place, avoid))

@@ -33,7 +33,8 @@ RAW = {"skip_special_tokens": False}
 """`</think>` is a special token in some vocabularies; servers that run models leave those out unasked."""
 
 IDS = {"return_token_ids": True}
-"""What a vLLM server is asked for, so that tokens are counted and a text can be gone on with exactly."""
+"""What a vLLM server is asked for, so that each of several texts is counted, and one can be gone on with,
+exactly."""
 
 
 class Usage(BaseModel):
