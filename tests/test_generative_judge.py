@@ -168,6 +168,17 @@ def test_a_forced_verdict_costs_the_tokens_of_both_calls() -> None:
     assert (verdict.prompt_tokens, verdict.cached_tokens, verdict.output_tokens) == (50, 8, 34)
 
 
+def test_a_forced_call_that_fails_is_void_and_the_first_call_still_counted() -> None:
+    def fail_the_second(request: Request) -> Reply:
+        if request.resume:
+            raise GenerationFailed("gone")
+        return reply("<think>Let me", finish="length", tokens=30)
+
+    verdict = ask(judge(fail_the_second, thinking_budget=30))
+    assert (verdict.void_reason, verdict.detail) == (VoidReason.FAILED, "gone")
+    assert (verdict.prompt_tokens, verdict.output_tokens) == (10, 30)
+
+
 def test_thinking_within_the_budget_needs_no_second_call() -> None:
     by = judge(first_wins, thinking_budget=30)
     assert ask(by).outcome is Outcome.FIRST

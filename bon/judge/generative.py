@@ -68,10 +68,8 @@ class GenerativeJudge:
         )
         try:
             return await self._verdict(request)
-        except PromptTooLong as error:
-            return _void(VoidReason.TOO_LONG, error)
-        except GenerationFailed as error:
-            return _void(VoidReason.FAILED, error)
+        except (PromptTooLong, GenerationFailed) as error:
+            return _void(error)
 
     async def _verdict(self, request: Request) -> Verdict:
         reply = await self.backend.generate(request)
@@ -81,9 +79,13 @@ class GenerativeJudge:
         if self.thinking_budget and written.finish_reason == "length":
             close = "" if THINK_CLOSE in written.text else self.template.close
             short = replace(request.sampling, max_tokens=VERDICT_TOKENS)
-            forced = await self.backend.generate(
-                replace(request, sampling=short, resume=written, close=close)
-            )
+            try:
+                forced = await self.backend.generate(
+                    replace(request, sampling=short, resume=written, close=close)
+                )
+            except (PromptTooLong, GenerationFailed) as error:
+                spent = {"prompt_tokens": prompt_tokens, "cached_tokens": cached}
+                return replace(_void(error), **spent, output_tokens=tokens)
             written = forced.generations[0]
             text += close + written.text
             tokens += written.tokens
@@ -102,5 +104,6 @@ class GenerativeJudge:
         )
 
 
-def _void(reason: VoidReason, error: Exception) -> Verdict:
+def _void(error: PromptTooLong | GenerationFailed) -> Verdict:
+    reason = VoidReason.TOO_LONG if isinstance(error, PromptTooLong) else VoidReason.FAILED
     return Verdict(Outcome.VOID, void_reason=reason, detail=str(error))
