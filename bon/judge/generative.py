@@ -84,8 +84,12 @@ class GenerativeJudge:
                     replace(request, sampling=short, resume=written, close=close)
                 )
             except (PromptTooLong, GenerationFailed) as error:
-                spent = {"prompt_tokens": prompt_tokens, "cached_tokens": cached}
-                return replace(_void(error), **spent, output_tokens=tokens)
+                return replace(
+                    _void(error),
+                    prompt_tokens=prompt_tokens,
+                    cached_tokens=cached,
+                    output_tokens=tokens,
+                )
             written = forced.generations[0]
             text += close + written.text
             tokens += written.tokens
