@@ -108,6 +108,7 @@ class VLLMBackend:
 
     async def generate(self, request: Request) -> Reply:
         from vllm import SamplingParams
+        from vllm.exceptions import VLLMClientError
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
@@ -138,7 +139,7 @@ class VLLMBackend:
             raise EngineError(
                 f"the engine of {self.identity} died: {_first_line(error)}"
             ) from error
-        except ValueError as error:  # it looks at a request before it takes it
+        except (VLLMClientError, ValueError) as error:  # it looks at a request before it takes it
             raise RequestRefused(_first_line(error)) from error
         except EngineGenerateError as error:
             raise GenerationFailed(_first_line(error)) from error
