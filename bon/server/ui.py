@@ -7,6 +7,7 @@ request but to this server. What models and clients wrote reaches them as text.
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Iterator
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -73,26 +74,29 @@ def _operations(document: dict[str, Any]) -> list[dict[str, Any]]:
     """Every operation with the fields of its request."""
     schemas = document["components"]["schemas"]
 
-    def fields(operation: dict[str, Any]) -> list[dict[str, str]]:
-        content = operation.get("requestBody", {}).get("content", {})
-        reference = content.get("application/json", {}).get("schema", {}).get("$ref", "")
+    def fields(reference: str, prefix: str = "") -> Iterator[dict[str, str]]:
         schema = schemas.get(reference.rpartition("/")[2], {})
-        return [
-            {
-                "name": name,
+        for name, field in schema.get("properties", {}).items():
+            if name == "bon":  # the one field that is not OpenAI's
+                yield from fields(field["$ref"], "bon.")
+                continue
+            yield {
+                "name": prefix + name,
                 "kind": _kind(field),
                 "description": field.get("description", ""),
                 "required": "required" if name in schema.get("required", ()) else "",
             }
-            for name, field in schema.get("properties", {}).items()
-        ]
+
+    def asked(operation: dict[str, Any]) -> list[dict[str, str]]:
+        content = operation.get("requestBody", {}).get("content", {})
+        return list(fields(content.get("application/json", {}).get("schema", {}).get("$ref", "")))
 
     return [
         {
             "method": method.upper(),
             "path": path,
             "description": operation.get("description", ""),
-            "fields": fields(operation),
+            "fields": asked(operation),
             "responses": {
                 status: response["description"]
                 for status, response in operation["responses"].items()
