@@ -43,7 +43,8 @@ def command(context: click.Context, /, **settings: Any) -> None:
     INPUT is JSONL, JSON, CSV, Parquet, any of them with .gz or .zst, a folder or a quoted glob of
     those, a Hugging Face data set on disk, or - for JSONL on stdin. Rows of RewardBench 2,
     UltraFeedback and lm-eval --log_samples are known by their looks. Rows may differ in how many
-    candidates they have; one wins at no cost, equal ones play once, an empty one plays.
+    candidates they have; one wins at no cost, equal ones play once, an empty one plays, and none
+    makes a bad row.
 
     A bad row goes to FILE.errors.jsonl with its line and reason. Exit codes: 0 done, 1 the run could
     not go on, 2 usage, 3 some rows were bad and the rest is written, 130 interrupted.
