@@ -124,6 +124,12 @@ def test_vllm_is_asked_whether_its_template_opens_the_thinking(opens: str) -> No
         assert told == "<think>so far \\boxed{1}"
 
 
+def test_no_more_tokens_are_asked_for_than_the_context_holds() -> None:
+    with Server(because, card={"owned_by": "vllm", "max_model_len": 40}) as server:
+        ask(server)
+        assert server.bodies[0]["max_tokens"] == 40
+
+
 def test_no_more_requests_are_under_way_than_the_limit(server: Server) -> None:
     async def many(backend: OpenAIBackend) -> None:
         assert backend.capacity == 3

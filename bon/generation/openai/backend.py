@@ -203,6 +203,9 @@ class OpenAIBackend:
             return "/completions", wire.text_body(model, ids, sampling, extra)
         if request.resume is not None:
             raise BonError(NO_RESUME)
+        if self._context is not None and sampling.max_tokens is not None:
+            # beside the prompt the server cuts it down itself, but refuses more than there is at all
+            sampling = replace(sampling, max_tokens=min(sampling.max_tokens, self._context))
         if not chat.messages:
             text = unmarked(chat.quoted[0])
             return "/completions", wire.text_body(model, text, sampling, extra)
