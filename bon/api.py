@@ -9,19 +9,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from bon.blocks import Blocks
 from bon.generation import Backend, GenerationFailed, PromptTooLong
 from bon.generation.models import model_identity, resolve_model
 from bon.generation.openai.address import is_address
-from bon.generation.revived import begin, revived
+from bon.generation.revived import CAPACITY, begin, revived
 from bon.job import Job, Judge, Policy
 from bon.ledger import Ledger
-from bon.ledgered import LedgeredJudge, LedgeredSampler
+from bon.ledgered import LedgeredJudge, LedgeredSampler, LedgeredScorer
 from bon.sampler import Sampler
 from bon.scheduler import Entry, Room, play_all
+from bon.scorer import Scorer
 from bon.seating import Seating, result_of, seat
 from bon.types import BonError, Candidate, Prompt, Result, Verdict
 
@@ -89,9 +90,12 @@ async def run(
     Prompts that bring their candidates are judged as they are. A prompt that cannot be sampled gives a result with `error`. Raises `BonError` for settings that make
     no sense, `EngineError` where a model cannot be loaded or its engine dies.
     """
+    samples = not all(prompt.given for prompt in prompts)
+    if samples and job.strategy.name == "pointwise" and job.scorer is None:
+        raise BonError("pointwise needs a score a candidate: name a reward model with --scorer")
     job.judge.load_template()  # a wrong name is told now, not after an hour of sampling
     async with bare_errors():
-        if all(prompt.given for prompt in prompts):
+        if not samples:
             given = [Sampled(i, prompt, prompt.given) for i, prompt in enumerate(prompts)]
             await rerank(_each(given), job, emit, observer, ledger, stop, _sizes(prompts, job))
         elif job.side_by_side:
@@ -116,8 +120,9 @@ async def rerank(
     async with (
         bare_errors(),
         engine("judge", job.judge.model, job.judge.engine_args, observer) as judge,
+        scored(sampled, job, observer, ledger) as stream,
     ):
-        await judge_all(sampled, job, judge, emit, observer, ledger, stop, sizes)
+        await judge_all(stream, job, judge, emit, observer, ledger, stop, sizes)
 
 
 async def _run_in_turns(
@@ -133,10 +138,13 @@ async def _run_in_turns(
         await sample_all(prompts, job, policy, sampled.append, observer, ledger, stop)
     if stop is not None and stop.is_set():
         return
-    async with engine("judge", job.judge.model, job.judge.engine_args, observer) as judge:
-        in_order = _each(sorted(sampled, key=lambda one: one.position))
+    in_order = _each(sorted(sampled, key=lambda one: one.position))
+    async with (
+        engine("judge", job.judge.model, job.judge.engine_args, observer) as judge,
+        scored(in_order, job, observer, ledger) as stream,
+    ):
         sizes = _sizes(prompts, job)
-        await judge_all(in_order, job, judge, emit, observer, ledger, stop, sizes)
+        await judge_all(stream, job, judge, emit, observer, ledger, stop, sizes)
 
 
 async def _run_side_by_side(
@@ -158,7 +166,8 @@ async def _run_side_by_side(
         stream, sizes = _taken(ready), _sizes(prompts, job)
         if Blocks(job.strategy, sizes).learns:
             stream = _in_order(stream)
-        await judge_all(stream, job, judge, emit, observer, ledger, stop, sizes)
+        async with scored(stream, job, observer, ledger) as rated:
+            await judge_all(rated, job, judge, emit, observer, ledger, stop, sizes)
 
 
 async def sample_all(
@@ -197,6 +206,57 @@ async def _sample(sampler: Sampler | LedgeredSampler, position: int, prompt: Pro
         return Sampled(position, prompt, await sampler.sample(prompt, position))
     except (PromptTooLong, GenerationFailed) as error:
         return Sampled(position, prompt, error=f"cannot sample: {error}")
+
+
+@asynccontextmanager
+async def scored(
+    sampled: AsyncIterable[Sampled], job: Job, observer: Observer, ledger: Ledger | None = None
+) -> AsyncIterator[AsyncIterable[Sampled]]:
+    """The same in the same order, every candidate with the score of the job's reward model, if it has one.
+
+    About two batches are scored ahead of whoever takes them. Leaving it scores no more.
+    """
+    if job.scorer is None:
+        yield sampled
+        return
+    async with (
+        engine("scorer", job.scorer.model, job.scorer.engine_args, observer) as backend,
+        asyncio.TaskGroup() as tasks,
+    ):
+        bare = Scorer(backend)
+        scorer = bare if ledger is None else LedgeredScorer(bare, ledger)
+        room = Room(lambda: 2 * backend.capacity)
+        ready: asyncio.Queue[asyncio.Task[Sampled] | None] = asyncio.Queue(CAPACITY)
+
+        async def score(one: Sampled) -> Sampled:
+            if one.error is not None:
+                return one
+            try:
+                async with bare_errors():
+                    rated = await scorer.score(one.prompt, one.candidates, one.position)
+                return replace(one, candidates=rated)
+            except (PromptTooLong, GenerationFailed) as error:
+                return replace(one, candidates=(), error=f"cannot score: {error}")
+            finally:
+                room.take(-len(one.candidates))
+
+        async def score_all() -> None:
+            async for one in sampled:
+                await room.wait()
+                room.take(len(one.candidates))
+                await ready.put(tasks.create_task(score(one)))
+            await ready.put(None)
+
+        async def taken() -> AsyncIterator[Sampled]:
+            while (task := await ready.get()) is not None:
+                yield await task
+
+        ahead = tasks.create_task(score_all())
+        yield taken()
+        ahead.cancel()
+        while not ready.empty():
+            if (task := ready.get_nowait()) is not None:
+                task.cancel()
 
 
 async def judge_all(
@@ -268,12 +328,14 @@ async def engine(
         async with _behind_http(role, model, engine_args, observer) as backend:
             yield backend
         return
-    from bon.generation import vllm
+    from bon.generation import pooling, vllm
+
+    load = pooling.load if role == "scorer" else vllm.load
 
     @asynccontextmanager
     async def start() -> AsyncIterator[Backend]:
         observer.loading(role, model)
-        async with vllm.load(model, engine_args) as backend:
+        async with load(model, engine_args) as backend:
             observer.loaded(role)
             yield backend
 

@@ -102,6 +102,18 @@ class Judge:
 
 
 @dataclass(frozen=True)
+class RewardModel:
+    """A model that scores each response by itself, on vLLM's pooling runner."""
+
+    model: str
+    engine_args: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if is_address(self.model):
+            raise BonError(f"{self.model} is behind HTTP: a scorer runs on vLLM in this process")
+
+
+@dataclass(frozen=True)
 class Job:
     """Everything a run is asked for, besides its prompts. Raises `BonError` for N below 1."""
 
@@ -114,6 +126,8 @@ class Job:
     share_device: bool = False
     """Load policy and judge side by side and judge while sampling; otherwise they take turns
     (see `side_by_side`)."""
+    scorer: RewardModel | None = None
+    """Gives every candidate its score, where there is one; otherwise the input may."""
 
     def __post_init__(self) -> None:
         if self.n < 1:
@@ -136,7 +150,7 @@ class Job:
     @property
     def provenance(self) -> dict[str, Any]:
         """What a result says of how it came about."""
-        return {
+        known = {
             "strategy": str(self.strategy),
             "policy": self.policy.model,
             "judge": self.judge.model,
@@ -145,3 +159,4 @@ class Job:
             "seed": self.seed,
             "judge_seed": self.judge.seed,
         }
+        return known if self.scorer is None else known | {"scorer": self.scorer.model}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 from bon.judge import PairwiseJudge
 from bon.ledger import Ledger, candidates_key, verdict_key
 from bon.sampler import Sampler
+from bon.scorer import Scorer
 from bon.types import Candidate, Outcome, Prompt, Verdict, VoidReason
 
 
@@ -86,6 +87,28 @@ class LedgeredSampler:
         candidates = await sampler.sample(prompt, priority)
         self._ledger.add_candidates(key, candidates, policy)
         return candidates
+
+
+class LedgeredScorer:
+    """Candidates with their scores from the ledger where they are there; else scored, and then kept."""
+
+    def __init__(self, scorer: Scorer, ledger: Ledger) -> None:
+        self._scorer = scorer
+        self._ledger = ledger
+
+    async def score(
+        self, prompt: Prompt, candidates: tuple[Candidate, ...], priority: int = 0
+    ) -> tuple[Candidate, ...]:
+        """As `Scorer.score`."""
+        scorer = self._scorer.backend.identity
+        settings = ("score", prompt.tools, *(candidate.text for candidate in candidates))
+        key = candidates_key(scorer, settings, prompt.messages)
+        known = self._ledger.candidates(key)
+        if known is None:
+            known = await self._scorer.score(prompt, candidates, priority)
+            self._ledger.add_candidates(key, known, scorer)
+        pairs = zip(candidates, known, strict=True)
+        return tuple(replace(candidate, score=told.score) for candidate, told in pairs)
 
 
 def _failed(verdict: Verdict) -> bool:

@@ -15,7 +15,8 @@ async def pointwise(table: Table) -> int:
     """
     if not table.scores:
         raise BonError(
-            "pointwise needs a score a candidate: give `score` in the input's candidates"
+            "pointwise needs a score a candidate: name a reward model (--scorer),"
+            " or give `score` in the input's candidates"
         )
     luck = table.rng("pointwise").sample(table.seats, table.n)
     return max(table.seats, key=lambda seat: (table.scores[seat], luck[seat]))

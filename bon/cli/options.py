@@ -11,7 +11,7 @@ import click
 from bon.catalog import parse_strategy
 from bon.datasets import BadRow, Fields, Input, prompt_from, read_inputs
 from bon.datasets.prompts import ANY, distinct
-from bon.job import GIVEN, Job, Judge, Policy
+from bon.job import GIVEN, Job, Judge, Policy, RewardModel
 from bon.types import BonError, Prompt
 from bon.untrusted import one_line
 
@@ -122,6 +122,24 @@ strategy_option = click.option(
     show_default=True,
     metavar="NAME:KEY=VALUE,...",
     help="Tournament, such as knockout:rule=votes:3 or round-robin:rule=both.",
+)
+
+scorer_options = _stack(
+    click.option(
+        "--scorer",
+        "scorer_model",
+        metavar="MODEL",
+        help="Scalar reward model that scores every candidate, for pointwise: folder or Hugging Face"
+        " name. Default: the input's own scores.",
+    ),
+    click.option(
+        "--scorer-engine-arg",
+        "scorer_engine_args",
+        multiple=True,
+        callback=_engine_args,
+        metavar="NAME=VALUE",
+        help="Any engine argument of vLLM; repeatable.",
+    ),
 )
 
 judge_options = _stack(
@@ -269,6 +287,10 @@ def job_from(settings: dict[str, Any]) -> Job:
     )
     resolve_model(judge.model)
     judge.load_template()
+    scorer = None
+    if settings.get("scorer_model") is not None:
+        scorer = RewardModel(settings["scorer_model"], settings["scorer_engine_args"])
+        resolve_model(scorer.model)
     return Job(
         policy,
         judge,
@@ -277,4 +299,5 @@ def job_from(settings: dict[str, Any]) -> Job:
         group_by,
         settings["seed"],
         settings["share_device"],
+        scorer,
     )

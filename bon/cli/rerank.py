@@ -10,7 +10,14 @@ from typing import Any
 import click
 
 from bon.cli.keeping import keeping, ledger_options, resumed
-from bon.cli.options import field_options, fields_from, job_from, judge_options, strategy_option
+from bon.cli.options import (
+    field_options,
+    fields_from,
+    job_from,
+    judge_options,
+    scorer_options,
+    strategy_option,
+)
 from bon.datasets import BadRow, OrderedWriter, Output
 from bon.reranking import ErrorLog, Rows, Writer, candidate_counts
 from bon.types import BonError
@@ -27,6 +34,7 @@ from bon.types import BonError
 )
 @field_options
 @judge_options
+@scorer_options
 @strategy_option
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the draws of the bracket.")
 @ledger_options

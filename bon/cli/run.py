@@ -19,6 +19,7 @@ from bon.cli.options import (
     load_prompts,
     policy_options,
     prompt_options,
+    scorer_options,
     strategy_option,
     tell_bad,
 )
@@ -35,6 +36,7 @@ from bon.types import Result
 )
 @policy_options
 @judge_options
+@scorer_options
 @strategy_option
 @click.option("--graph", "graph_dir", metavar="DIR", help="Write one comparison graph a prompt.")
 @click.option(

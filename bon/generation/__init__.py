@@ -30,6 +30,14 @@ class Chat:
     quoted: tuple[str, ...] = ()
     tools: str = ""
     """The tools on offer, as `bon.types.Prompt.tools`; the chat template says how they are shown."""
+    closed: bool = False
+    """Whether it ends in a response that is to be scored; otherwise one is to come."""
+
+    @classmethod
+    def answered(cls, messages: Sequence[Message], response: str, tools: str = "") -> Chat:
+        """A conversation that ends in this response; none of it is trusted."""
+        asked = cls.of((*messages, Message("assistant", response)), tools)
+        return cls(asked.messages, asked.quoted, tools, closed=True)
 
     @classmethod
     def of(cls, messages: Sequence[Message], tools: str = "") -> Chat:
@@ -96,6 +104,8 @@ class Reply:
     cached_tokens: int = 0
     starts_thinking: bool = False
     """Whether the chat template itself opened the thinking at the end of the prompt."""
+    score: float | None = None
+    """What a reward model gives the conversation."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,11 +51,11 @@ class ChatEncoder:
         self._pieces = lru_cache(256)(self._encode_template)
 
     def encode(self, chat: Chat) -> list[int]:
-        """Token ids of the conversation, ready for the model's answer."""
+        """Token ids of the conversation, ready for the model's answer, or for the score of its own."""
         if not chat.messages:  # with what the tokenizer itself sets before any text
             return [*self._tokenizer.encode(""), *self._quoted(chat.quoted[0])]
         ids: list[int] = []
-        for piece in self._pieces(chat.messages, chat.tools):
+        for piece in self._pieces(chat.messages, chat.tools, chat.closed):
             ids += self._quoted(chat.quoted[piece]) if isinstance(piece, int) else piece
         return ids
 
@@ -63,22 +63,22 @@ class ChatEncoder:
         """Whether the template ends the prompt inside `<think>`, so that the answer begins there."""
         if not chat.messages:
             return False
-        return self._rendered(chat.messages, chat.tools).rstrip().endswith("<think>")
+        return self._rendered(chat.messages, chat.tools, chat.closed).rstrip().endswith("<think>")
 
     def markup(self, text: str) -> tuple[int, ...]:
         """Token ids of trusted text, in which special tokens mean what they say."""
         return tuple(self._tokenizer.encode(text, add_special_tokens=False))
 
     def _encode_template(
-        self, messages: tuple[Message, ...], tools: str
+        self, messages: tuple[Message, ...], tools: str, closed: bool
     ) -> list[int | tuple[int, ...]]:
-        cuts = re.split(SLOT_PATTERN, self._rendered(messages, tools))
+        cuts = re.split(SLOT_PATTERN, self._rendered(messages, tools, closed))
         # re.split with one group alternates: text, slot, text, slot, ..., text
         return [
             int(cut) if i % 2 else self.markup(cut) for i, cut in enumerate(cuts) if i % 2 or cut
         ]
 
-    def _render(self, messages: tuple[Message, ...], tools: str) -> str:
+    def _render(self, messages: tuple[Message, ...], tools: str, closed: bool) -> str:
         from jinja2 import TemplateError
 
         # a template looks into tools, so they cannot wait in a slot
@@ -88,7 +88,7 @@ class ChatEncoder:
                 [{"role": m.role, "content": m.content} for m in messages],
                 tools=offered,
                 tokenize=False,
-                add_generation_prompt=True,
+                add_generation_prompt=not closed,
             )
         except TemplateError as error:  # some know no system prompt, some want roles to alternate
             raise RequestRefused(f"the model's chat template refuses: {error}") from error

@@ -63,6 +63,15 @@ async def load(
     `engine_args` are vLLM's own `AsyncEngineArgs`. Raises `BonError` where vLLM is not installed or the
     model cannot be found, `EngineError` where the engine does not start.
     """
+    backend = VLLMBackend(*await start_engine(model, engine_args or {}))
+    try:
+        yield backend
+    finally:
+        await backend.close()
+
+
+async def start_engine(model: str, engine_args: Mapping[str, Any]) -> tuple[AsyncLLM, str]:
+    """The engine, and the identity of what it runs; raises as `load` does."""
     if importlib.util.find_spec("vllm") is None:
         raise BonError(
             "vLLM is not installed: pip install 'bon[vllm]' on a machine with a CUDA GPU,"
@@ -78,19 +87,37 @@ async def load(
     started: list[AsyncLLM] = []
     others = set(multiprocessing.active_children())
     try:
-        await asyncio.to_thread(
-            lambda: started.append(_start(model, path, dict(engine_args or {})))
-        )
+        await asyncio.to_thread(lambda: started.append(_start(model, path, dict(engine_args))))
     except asyncio.CancelledError:  # nobody waits for a model that nobody wants any more
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
         raise
-    identity = model_identity(path, engine_args)
-    backend = VLLMBackend(started.pop(), identity or model)
+    return started.pop(), model_identity(path, engine_args) or model
+
+
+async def stop_engine(engine: AsyncLLM) -> None:
+    """Stop the engine's process."""
+    listener = engine.output_handler
+    if listener is not None:  # or it would report the engine it listens to as dead
+        listener.cancel()
+        await asyncio.gather(listener, return_exceptions=True)
+    await asyncio.to_thread(engine.shutdown)
+
+
+@contextmanager
+def errors_told(identity: str) -> Iterator[None]:
+    """What goes wrong with a request to vLLM in this project's own errors."""
+    from vllm.exceptions import VLLMClientError
+    from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+
     try:
-        yield backend
-    finally:
-        await backend.close()
+        yield
+    except EngineDeadError as error:
+        raise EngineError(f"the engine of {identity} died: {_first_line(error)}") from error
+    except (ValueError, VLLMClientError) as error:  # it looks at a request before it takes it
+        raise RequestRefused(_first_line(error)) from error
+    except EngineGenerateError as error:
+        raise GenerationFailed(_first_line(error)) from error
 
 
 class VLLMBackend:
@@ -108,16 +135,14 @@ class VLLMBackend:
 
     async def generate(self, request: Request) -> Reply:
         from vllm import SamplingParams
-        from vllm.exceptions import VLLMClientError
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
-        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
         ids = self._prompt_ids(request)
         sampling = request.sampling
         settings = {"temperature": sampling.temperature, "top_p": sampling.top_p}
         chosen = {name: value for name, value in settings.items() if value is not None}
         number = str(next(self._numbers))
-        try:
+        with errors_told(self.identity):
             schema = sampling.json_schema
             parameters = SamplingParams(
                 **{**self._model_settings(), **chosen},
@@ -135,14 +160,6 @@ class VLLMBackend:
                 {"prompt_token_ids": ids}, parameters, number, priority=request.priority
             ):
                 final = output
-        except EngineDeadError as error:
-            raise EngineError(
-                f"the engine of {self.identity} died: {_first_line(error)}"
-            ) from error
-        except (VLLMClientError, ValueError) as error:  # it looks at a request before it takes it
-            raise RequestRefused(_first_line(error)) from error
-        except EngineGenerateError as error:
-            raise GenerationFailed(_first_line(error)) from error
         return Reply(
             tuple(_generation(o) for o in sorted(final.outputs, key=lambda o: o.index)),
             prompt_tokens=len(ids),
@@ -152,12 +169,9 @@ class VLLMBackend:
 
     async def close(self) -> None:
         """Stop the engine's process."""
-        listener = self._engine.output_handler
-        if listener is not None:  # or it would report the engine it listens to as dead
-            listener.cancel()
-            await asyncio.gather(listener, return_exceptions=True)
-        await asyncio.to_thread(self._engine.shutdown)
+        engine = self._engine
         del self._engine
+        await stop_engine(engine)
 
     def _prompt_ids(self, request: Request) -> list[int]:
         ids = self._encoder.encode(request.chat)
