@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
@@ -47,6 +47,15 @@ class Remote:
         home = portal()
         return home.call(self._done(work, home))
 
+    def call_all(self, works: Sequence[Work[T]]) -> list[T]:
+        """Have all of it done at once and wait for it. The first error in their order ends it all."""
+        futures = [self.submit(work) for work in works]
+        try:
+            return [future.result() for future in futures]
+        finally:
+            for future in futures:
+                future.cancel()
+
     async def acall(self, work: Work[T]) -> T:
         """Have it done and await it, on any event loop."""
         home = portal()
@@ -80,9 +89,9 @@ class Remote:
     @asynccontextmanager
     async def _opened(self, home: Portal) -> AsyncIterator[Session]:
         with nullcontext() if self._ledger is None else Ledger(self._ledger) as ledger:
-            engines = home.engines
+            start = home.engines
             async with session(
-                self._job, self._observer, ledger, judge=self._judge, start=engines
+                self._job, self._observer, ledger, judge=self._judge, start=start
             ) as opened:
                 yield opened
 

@@ -1,0 +1,159 @@
+"""What plugs into other libraries, and, where they are installed, into the real ones."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_best_of_n import Larger
+
+import bon
+from bon import BonError
+from bon.generation.models import BUNDLED
+from bon.hooks.trl import TournamentJudge, TournamentReward
+from bon.types import Outcome, Verdict, VoidReason
+
+THOUGHT = "<think>99 looks larger</think>"
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    yield
+    bon.close()
+
+
+class Speechless(Larger):
+    """Says nothing of a response with a 13."""
+
+    async def compare(self, query: str, first: str, second: str, **settings: Any) -> Verdict:
+        if "13" in (first, second):
+            return Verdict(Outcome.VOID, void_reason=VoidReason.UNPARSABLE)
+        return await super().compare(query, first, second, **settings)
+
+
+def assistant(text: str) -> list[dict[str, str]]:
+    return [{"role": "assistant", "content": text}]
+
+
+def user(text: str) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": [{"type": "text", "text": text}, {"type": "image"}]}]
+
+
+# --- rewards ------------------------------------------------------------------------------------------
+
+
+def test_completions_of_one_prompt_are_rewarded_by_their_ratings() -> None:
+    rewards = TournamentReward(Larger())(["p"] * 4, ["3", "9", "1", "9"])
+    assert None not in rewards
+    three, nine, one, other_nine = (reward or 0.0 for reward in rewards)
+    assert nine == other_nine > three > one
+    assert nine + three + one == pytest.approx(0, abs=1e-6)
+
+
+def test_prompts_are_told_apart_and_need_not_stand_together() -> None:
+    judge = Larger()
+    rewards = TournamentReward(judge)(["p", "q", "p", "q"], ["1", "20", "2", "10"])
+    assert [reward is not None and reward > 0 for reward in rewards] == [False, True, True, False]
+    assert {frozenset(call) for call in judge.calls} == {
+        frozenset({"1", "2"}),
+        frozenset({"10", "20"}),
+    }
+
+
+def test_conversations_are_judged_by_their_last_turn_without_its_thinking() -> None:
+    judge = Larger()
+    prompts = [user("Which?"), user("Which?")]
+    completions = [[*assistant("5"), *assistant(THOUGHT + "1")], assistant("is it?</think>2")]
+    rewards = TournamentReward(judge)(
+        prompts, completions, completion_ids=[[1], [2]], answer=["2", "2"]
+    )
+    assert judge.calls in ([("1", "2")], [("2", "1")])
+    assert (rewards[1] or 0) > 0 > (rewards[0] or 0)
+
+
+def test_what_the_judge_says_nothing_of_has_no_reward() -> None:
+    rewards = TournamentReward(Speechless())(["p"] * 3, ["1", "13", "2"])
+    assert rewards[1] is None
+    assert (rewards[0] or 0) < (rewards[2] or 0)
+
+
+def test_equal_completions_have_nothing_to_tell_apart() -> None:
+    assert TournamentReward(Larger())(["p", "p"], ["7", "7"]) == [0.0, 0.0]
+
+
+# --- pairs --------------------------------------------------------------------------------------------
+
+
+def test_the_better_of_each_pair_is_named() -> None:
+    judge = TournamentJudge(Larger())
+    assert judge.judge(["p", "p", "q"], [["1", "2"], ["2", "1"], ["5", "5"]]) == [1, 0, 0]
+
+
+def test_without_shuffling_a_pair_is_shown_as_it_came() -> None:
+    judge = Larger()
+    TournamentJudge(judge).judge(["p"] * 8, [[f"{i}", "99"] for i in range(8)], shuffle_order=False)
+    assert sorted(judge.calls) == [(f"{i}", "99") for i in range(8)]
+
+
+def test_a_pair_of_which_the_judge_says_nothing_is_minus_one() -> None:
+    assert TournamentJudge(Speechless()).judge(["p", "q"], [["13", "2"], ["1", "2"]]) == [-1, 1]
+
+
+def test_a_pair_has_two_completions() -> None:
+    with pytest.raises(BonError, match="not 3"):
+        TournamentJudge(Larger()).judge(["p"], [["1", "2", "3"]])
+
+
+# --- the real library -----------------------------------------------------------------------------------
+
+trl = pytest.mark.skipif(importlib.util.find_spec("trl") is None, reason="TRL is not installed")
+
+
+@trl
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("conversational", [False, True])
+def test_trl_trains_on_the_rewards(tmp_path: Path, conversational: bool) -> None:
+    from datasets import Dataset  # type: ignore[import-untyped, unused-ignore]
+    from trl import GRPOConfig, GRPOTrainer  # type: ignore[import-not-found, unused-ignore]
+
+    questions = [f"{i} + {i} =" for i in range(4)]
+    prompts = [[{"role": "user", "content": q}] if conversational else q for q in questions]
+    judge = Larger()
+    trainer = GRPOTrainer(
+        model=str(BUNDLED / "tiny-policy"),
+        reward_funcs=TournamentReward(judge),
+        args=GRPOConfig(
+            output_dir=str(tmp_path),
+            per_device_train_batch_size=8,
+            num_generations=4,
+            max_completion_length=8,
+            max_steps=2,
+            logging_steps=1,
+            report_to=[],
+            use_cpu=True,
+            bf16=False,
+        ),
+        train_dataset=Dataset.from_dict({"prompt": prompts}),
+    )
+    trainer.train()
+    logged = [
+        entry for entry in trainer.state.log_history if "rewards/tournament_reward/mean" in entry
+    ]
+    assert len(logged) == 2
+    assert judge.calls
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_trl_has_the_same_interface_for_pairwise_judges() -> None:
+    judges = pytest.importorskip(
+        "trl.experimental.judges", reason="TRL 1.0 or older is not installed"
+    )
+    import inspect
+
+    theirs = inspect.signature(judges.BasePairwiseJudge.judge).parameters
+    ours = inspect.signature(TournamentJudge.judge).parameters
+    assert list(ours) == list(theirs)
+    assert ours["shuffle_order"].default == theirs["shuffle_order"].default
