@@ -1,6 +1,7 @@
 """Best of N by tournament: sample candidates, let a reward reasoning model compare them, keep the winner.
 
     from bon import BestOfN
+
     best = BestOfN(policy="tiny-policy", judge="tiny-rrm", n=8)
     print(best("State the final answer to the following arithmetic problem: 4 + 13 - 8 =").text)
 

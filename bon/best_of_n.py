@@ -1,7 +1,12 @@
 """Wrap any generator: ask it as before, and get the best of N answers by tournament.
 
-best = BestOfN(policy="tiny-policy", judge="tiny-rrm", n=8)
-print(best("State the final answer to the following arithmetic problem: 4 + 13 - 8 =").text)
+    from bon import BestOfN
+
+    best = BestOfN(policy="tiny-policy", judge="tiny-rrm", n=8)
+    print(best("State the final answer to the following arithmetic problem: 4 + 13 - 8 =").text)
+
+Whatever is called runs in the portal (`bon.portal`): one event loop for all callers, one pool of judge
+calls for all that one object is asked at a time.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     total = Total()
     for diagnosis in diagnose(results):
         total.add(diagnosis)
-    print(*findings(total.summary()), sep="\n")
+    print(*findings(total.summary()))
 
 A `Total` keeps sums alone, however long the run; the 95% intervals of its shares know that the
 comparisons of one prompt are not independent of each other.

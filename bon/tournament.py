@@ -5,7 +5,7 @@ requests (`Ask`, `InOrder`, `Together`) that its `Tournament` collects; whoever 
 answers them in any order, from asyncio beside hundreds of others or from a plain loop:
 
     tournament = Tournament(knockout, n=8, seed="...")
-    todo = tournament.start().asked
+    todo = [*tournament.start().asked]
     while todo:
         ask = todo.pop()
         todo += tournament.answer(ask, judge(ask.first, ask.second)).asked

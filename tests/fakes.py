@@ -11,6 +11,7 @@ from typing import Any
 from bon.api import Observer
 from bon.generation import Generation, Reply, Request
 from bon.grouping import last_number
+from bon.types import Outcome, Verdict
 
 Answer = Callable[[Request], Reply]
 
@@ -74,6 +75,22 @@ def numbers_from_the_seed(request: Request) -> Reply:
     """A policy whose answers are numbers that depend on the request's seed alone."""
     seed = request.sampling.seed or 0
     return reply(*(f"The answer is {(seed >> i) % 1000}." for i in range(request.sampling.n)))
+
+
+@dataclass
+class Larger:
+    """A judge of the user's own: the response with the larger number is the better one."""
+
+    identity: str = "larger"
+    calls: list[tuple[str, str]] = field(default_factory=list)
+
+    async def compare(
+        self, query: str, first: str, second: str, *, repeat: int, attempt: int, priority: int
+    ) -> Verdict:
+        self.calls.append((first, second))
+        await asyncio.sleep(0)
+        larger = int(last_number(first) or 0) > int(last_number(second) or 0)
+        return Verdict(Outcome.FIRST if larger else Outcome.SECOND, reasoning="I counted.")
 
 
 @dataclass

@@ -18,32 +18,16 @@ from typing import Any
 
 import networkx as nx
 import pytest
-from fakes import Engines, FakeBackend, larger_number, numbers_from_the_seed, some_turns
+from fakes import Engines, FakeBackend, Larger, larger_number, numbers_from_the_seed, some_turns
 
 import bon
 from bon import BestOfN, BonError, Candidate, Judge, Policy, Prompt, api
 from bon.generation import PromptTooLong, Reply, Request
 from bon.grouping import last_number
 from bon.tournament import Table
-from bon.types import Message, Outcome, Verdict
+from bon.types import Message, Verdict
 
 QUESTION = "Which number?"
-
-
-@dataclass
-class Larger:
-    """A judge of the user's own: the response with the larger number is the better one."""
-
-    identity: str = "larger"
-    calls: list[tuple[str, str]] = field(default_factory=list)
-
-    async def compare(
-        self, query: str, first: str, second: str, *, repeat: int, attempt: int, priority: int
-    ) -> Verdict:
-        self.calls.append((first, second))
-        await asyncio.sleep(0)
-        larger = int(last_number(first) or 0) > int(last_number(second) or 0)
-        return Verdict(Outcome.FIRST if larger else Outcome.SECOND, reasoning="I counted.")
 
 
 @dataclass

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_best_of_n import Larger
+from fakes import Larger
 
 import bon
 from bon import BonError
@@ -109,23 +109,20 @@ def test_a_pair_has_two_completions() -> None:
 
 # --- the real library -----------------------------------------------------------------------------------
 
-trl = pytest.mark.skipif(importlib.util.find_spec("trl") is None, reason="TRL is not installed")
 
-
-@trl
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("conversational", [False, True])
 def test_trl_trains_on_the_rewards(tmp_path: Path, conversational: bool) -> None:
-    from datasets import Dataset  # type: ignore[import-untyped, unused-ignore]
-    from trl import GRPOConfig, GRPOTrainer  # type: ignore[import-not-found, unused-ignore]
+    trl = pytest.importorskip("trl", reason="TRL is not installed")
+    from_columns = pytest.importorskip("datasets").Dataset.from_dict
 
     questions = [f"{i} + {i} =" for i in range(4)]
     prompts = [[{"role": "user", "content": q}] if conversational else q for q in questions]
     judge = Larger()
-    trainer = GRPOTrainer(
+    trainer = trl.GRPOTrainer(
         model=str(BUNDLED / "tiny-policy"),
         reward_funcs=TournamentReward(judge),
-        args=GRPOConfig(
+        args=trl.GRPOConfig(
             output_dir=str(tmp_path),
             per_device_train_batch_size=8,
             num_generations=4,
@@ -136,7 +133,7 @@ def test_trl_trains_on_the_rewards(tmp_path: Path, conversational: bool) -> None
             use_cpu=True,
             bf16=False,
         ),
-        train_dataset=Dataset.from_dict({"prompt": prompts}),
+        train_dataset=from_columns({"prompt": prompts}),
     )
     trainer.train()
     logged = [
@@ -151,8 +148,6 @@ def test_trl_has_the_same_interface_for_pairwise_judges() -> None:
     judges = pytest.importorskip(
         "trl.experimental.judges", reason="TRL 1.0 or older is not installed"
     )
-    import inspect
-
     theirs = inspect.signature(judges.BasePairwiseJudge.judge).parameters
     ours = inspect.signature(TournamentJudge.judge).parameters
     assert list(ours) == list(theirs)

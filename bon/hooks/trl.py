@@ -1,6 +1,9 @@
 """For TRL: a reward function for its online trainers, and a pairwise judge.
 
-    trainer = GRPOTrainer(model, reward_funcs=TournamentReward("Reward-Reasoning/RRM-7B"), ...)
+    from bon.hooks.trl import TournamentReward
+
+    reward = TournamentReward("tiny-rrm")  # trainer = GRPOTrainer(model, reward_funcs=reward, ...)
+    reward(prompts=["2 + 2 =", "2 + 2 ="], completions=["4", "5"])  # a float for each completion
 
 Prompts and completions are text or chat messages, as the data set has them. A completion is judged
 without its thinking.
