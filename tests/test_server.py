@@ -34,6 +34,10 @@ def post(server: Serving, body: Any, path: str = "/v1/chat/completions", **setti
     return httpx.post(f"{server.url}{path}", json=body, timeout=60, **settings)
 
 
+def get(server: Serving, path: str, **settings: Any) -> Any:
+    return httpx.get(f"{server.url}{path}", timeout=60, **settings)
+
+
 def error(answer: Any) -> dict[str, Any]:
     told: dict[str, Any] = answer.json()["error"]
     assert told.keys() == {"message", "type", "param", "code"}
@@ -428,11 +432,12 @@ def test_a_stream_that_fails_later_says_so_in_an_event() -> None:
 def test_a_body_over_the_limit_is_refused() -> None:
     with serving(limits=Limits(body=1000)) as server:
         big = json.dumps({"messages": [{"role": "user", "content": "x" * 2000}]})
-        told = httpx.post(f"{server.url}/v1/chat/completions", content=big)
+        told = httpx.post(f"{server.url}/v1/chat/completions", content=big, timeout=60)
         pieces = httpx.post(
             f"{server.url}/v1/chat/completions",
             content=iter([big[:900].encode(), big[900:].encode()]),
             headers={"content-type": "application/json"},
+            timeout=60,
         )
         assert told.status_code == pieces.status_code == 413
         assert "1000 bytes" in error(pieces)["message"]
@@ -485,11 +490,11 @@ def test_with_a_key_everything_but_health_and_the_empty_page_needs_it() -> None:
         with pytest.raises(openai.AuthenticationError):
             client(server, api_key="wrong").chat.completions.create(model="bon", messages=HELLO)
         statuses = {
-            path: httpx.get(f"{server.url}{path}").status_code
+            path: get(server, path).status_code
             for path in ("/health", "/", "/docs", "/metrics", "/v1/models", "/ui/tournaments")
         }
         done = client(server, api_key="sesame").chat.completions.create(model="bon", messages=HELLO)
-        page = httpx.get(f"{server.url}/").text
+        page = get(server, "/").text
     assert statuses == {
         **dict.fromkeys(("/health", "/", "/docs"), 200),
         **dict.fromkeys(("/metrics", "/v1/models", "/ui/tournaments"), 401),
@@ -500,7 +505,7 @@ def test_with_a_key_everything_but_health_and_the_empty_page_needs_it() -> None:
 
 def test_without_a_key_another_host_name_is_refused(server: Serving) -> None:
     # a page of evil.example whose name has come to mean 127.0.0.1 reads nothing here
-    answer = httpx.get(f"{server.url}/ui/tournaments", headers={"host": "evil.example"})
+    answer = get(server, "/ui/tournaments", headers={"host": "evil.example"})
     assert answer.status_code == 421
 
 
@@ -510,6 +515,7 @@ def test_a_body_that_is_not_called_json_is_refused(server: Serving) -> None:
         f"{server.url}/v1/chat/completions",
         content=json.dumps({"messages": HELLO}),
         headers={"content-type": "text/plain"},
+        timeout=60,
     )
     assert answer.status_code == 400
 
@@ -594,7 +600,7 @@ def test_a_client_that_goes_away_frees_its_slots(stream: bool) -> None:
         assert server.judge.aborted > 0
         server.judge.turns = lambda request: 1
         assert post(server, {"messages": HELLO}).status_code == 200
-        assert 'status="499"' in httpx.get(f"{server.url}/metrics").text
+        assert 'status="499"' in get(server, "/metrics").text
 
 
 # --- what whoever runs it sees --------------------------------------------------------------------------
@@ -604,7 +610,7 @@ def test_metrics_count_requests_comparisons_and_tokens() -> None:
     with serving(say("It is 3.", "It is 9.")) as server:
         post(server, {"messages": HELLO, "model": "bon-2-knockout"})
         post(server, {"messages": []})
-        text = httpx.get(f"{server.url}/metrics").text
+        text = get(server, "/metrics").text
     assert 'bon_requests_total{route="/v1/chat/completions",status="200"} 1.0' in text
     assert 'bon_requests_total{route="/v1/chat/completions",status="400"} 1.0' in text
     assert 'bon_tokens_total{kind="output",model="policy"} 6.0' in text
@@ -619,7 +625,7 @@ def test_the_board_shows_what_runs_and_what_ran() -> None:
         with under_way(server):
             wait(lambda: len(rows(server)) == 2 and rows(server)[0]["comparisons"] == 1)
             running, done = rows(server)
-            detail = httpx.get(f"{server.url}/ui/tournaments/{running['number']}").json()
+            detail = get(server, f"/ui/tournaments/{running['number']}").json()
         wait(lambda: rows(server)[0]["state"] == "given up")
     assert running["state"] == "judging"
     assert done["state"] == "done"
@@ -631,11 +637,11 @@ def test_the_board_shows_what_runs_and_what_ran() -> None:
 
 
 def rows(server: Serving) -> Any:
-    return httpx.get(f"{server.url}/ui/tournaments").json()
+    return get(server, "/ui/tournaments").json()
 
 
 def test_the_board_can_be_left_out() -> None:
     with serving(ui=False) as server:
-        assert httpx.get(f"{server.url}/").status_code == 404
-        assert httpx.get(f"{server.url}/ui/tournaments").status_code == 404
-        assert httpx.get(f"{server.url}/docs").status_code == 200
+        assert get(server, "/").status_code == 404
+        assert get(server, "/ui/tournaments").status_code == 404
+        assert get(server, "/docs").status_code == 200

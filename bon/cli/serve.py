@@ -111,6 +111,7 @@ def command(
     if job.n > max_n:
         raise BonError(f"-n {job.n} is over --max-n {max_n}")
 
+    from bon.api import Observer
     from bon.server.limits import Limits
     from bon.server.serving import Listening, log_to_stderr, serve
 
@@ -121,4 +122,8 @@ def command(
     def say(line: str) -> None:
         click.echo(line, err=True)
 
-    asyncio.run(serve(job, listening, limits, say))
+    class Loading(Observer):
+        def loading(self, role: str, model: str) -> None:
+            say(f"loading {role} {model}")
+
+    asyncio.run(serve(job, listening, limits, say, Loading()))

@@ -15,7 +15,6 @@ from typing import Any
 from bon.api import Observer, Sampled
 from bon.diagnostics import diagnose
 from bon.report.page import detail_of, row_of, tree_of
-from bon.schema import comparison_to_json
 from bon.server.asking import Asked
 from bon.shape import UNDECIDED, by_rank, forest
 from bon.types import Candidate, Comparison, Result, Verdict
@@ -114,7 +113,16 @@ class Entry(Observer):
                 }
                 for node in nodes
             ],
-            "comparisons": [comparison_to_json(c) for c in self.comparisons],
+            # without what the judge wrote: the page asks again and again
+            "comparisons": [
+                {
+                    "first": c.first,
+                    "second": c.second,
+                    "outcome": c.verdict.outcome.value,
+                    "p_first": c.verdict.p_first,
+                }
+                for c in self.comparisons
+            ],
             "provenance": {"strategy": str(job.strategy)},
             "page": {
                 "labels": [last_line(c.text, 80) or "(empty)" for c in self.candidates],

@@ -134,7 +134,11 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
-        self.cut = len(self.server_state.tasks)
+        left = list(self.server_state.tasks)
+        self.cut = len(left)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)  # abort before the engines stop
 
     def _told(self) -> None:
         in_flight = len(self.server_state.tasks)

@@ -17,14 +17,28 @@ async function ask(path) {
 const chosen = () => Number(location.hash.slice(1));
 const running = (row) => row.state === "sampling" || row.state === "judging";
 
-function lineOf(row) {
-  return h(
-    "a",
-    { class: row.number === chosen() ? "item open" : "item", href: `#${row.number}`, id: `row-${row.number}` },
-    h("span", { class: "line" }, h("span", { class: "id", dir: "auto" }, row.prompt), h("span", { class: running(row) ? "live" : "faint" }, row.state)),
-    h("span", { class: "line answer", dir: "auto" }, row.answer),
-    h("span", { class: "line faint" }, `${row.technique} · ${plural(row.comparisons, "comparison")} · ${row.seconds.toFixed(1)} s`),
-  );
+const lines = new Map();
+
+/** One line a tournament; a line stays the same element, so that focus and clicks survive an update. */
+function drawList(rows) {
+  const numbers = new Set(rows.map((row) => row.number));
+  for (const [number, line] of lines) {
+    if (numbers.has(number)) continue;
+    line.remove();
+    lines.delete(number);
+  }
+  rows.forEach((row, place) => {
+    if (!lines.has(row.number)) lines.set(row.number, h("a", { href: `#${row.number}`, id: `row-${row.number}` }));
+    const line = lines.get(row.number);
+    line.className = row.number === chosen() ? "item open" : "item";
+    line.replaceChildren(
+      h("span", { class: "line" }, h("span", { class: "id", dir: "auto" }, row.prompt), h("span", { class: running(row) ? "live" : "faint" }, row.state)),
+      h("span", { class: "line answer", dir: "auto" }, row.answer),
+      h("span", { class: "line faint" }, `${row.technique} · ${plural(row.comparisons, "comparison")} · ${row.seconds.toFixed(1)} s`),
+    );
+    const list = $("list");
+    if (list.children[place] !== line) list.insertBefore(line, list.children[place] || null);
+  });
 }
 
 function drawRunning(detail) {
@@ -63,7 +77,7 @@ async function look() {
     const rows = await ask("ui/tournaments");
     $("ask").hidden = true;
     $("state").textContent = `${rows.filter(running).length} running, ${rows.length} in sight`;
-    $("list").replaceChildren(...rows.map(lineOf));
+    drawList(rows);
     await show(rows.find((row) => row.number === chosen()));
     document.documentElement.dataset.ready = "yes";
   } catch (error) {
