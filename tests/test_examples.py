@@ -11,6 +11,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from result_factory import play
+from serving import serving
 
 import bon
 from bon.findings import findings
@@ -78,6 +80,17 @@ def taken_for_granted(module: str) -> dict[str, Any]:
     return known | {"__name__": "__main__"}
 
 
+@contextmanager
+def with_a_server(code: str) -> Iterator[str]:
+    """The example, where it asks the README's server for something while there is one, on a free port."""
+    address = "http://localhost:8000"
+    if address not in code:
+        yield code
+        return
+    with serving() as server:
+        yield code.replace(address, server.url)
+
+
 @pytest.fixture(scope="module")
 def engines() -> Iterator[None]:
     """Whatever an example starts stays up for the next one."""
@@ -90,7 +103,8 @@ def test_an_example_runs_as_pasted(
     module: str, code: str, engines: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = taken_for_granted(module)
-    exec(compile(code, module, "exec"), names)
+    with with_a_server(code) as code:
+        exec(compile(code, module, "exec"), names)
     if "print(" in code:
         assert capsys.readouterr().out.strip()
     if "best" in names:
