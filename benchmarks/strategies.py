@@ -48,6 +48,9 @@ BRACKETS = [
     "round-robin:rule=both",
     "adaptive",
 ]
+CAPPED = [
+    f"adaptive:max_comparisons={cap},target=round-robin,error=0.001" for cap in (10, 12, 14, 18, 24)
+]
 ONCE = [
     "random",
     "knockout",
@@ -59,7 +62,8 @@ ONCE = [
     "pivot:k=2",
     "round-robin",
     "round-robin:rule=both",
-    *(f"adaptive:max_comparisons={cap},target=round-robin" for cap in (10, 12, 14, 18, 24)),
+    *(f"adaptive:error={error},target=round-robin" for error in (0.15, 0.1, 0.05, 0.01)),
+    *CAPPED,
 ]
 LIVE = [
     "random",
@@ -73,20 +77,31 @@ LIVE = [
     "oracle",
 ]
 SPLIT = ["random", "knockout", "hybrid", "swiss", "sequential-halving", "round-robin"]
+SPLIT += ["adaptive:target=round-robin,max_comparisons=10", "adaptive:target=round-robin"]
+WIDTH = 64
+"""Comparisons at once where stages are what is scarce."""
 PAIRSORT = {f"pairsort swiss, {2 * pairs} calls": pairs for pairs in (5, 6, 7, 9, 12)}
 """Pairs, each asked in both orders."""
 
 
-def simulated() -> list[list[str]]:
-    """Commands, without the strategies: independent noise, persistent errors, right and wrong."""
-    prompts, seed = ["--prompts", "1000"], ["--seed", "1"]
-    base = ["bon", "bench", "simulated"]
-    return [
-        [*base, "-n", "8", "--flip", "0.2", *prompts, *seed],
-        [*base, "-n", "16", "--flip", "0.2", *prompts, *seed],
-        [*base, "-n", "16", "--flip", "0.2", "--persistence", "0.5", *prompts, *seed],
-        [*base, "-n", "8", "--world", "labels", "--flip", "0.1", "--bias", "0.5", *prompts, *seed],
-    ]
+def simulated() -> list[tuple[list[str], list[str]]]:
+    """Commands and their strategies: independent noise, persistent errors, right and wrong, few stages."""
+    base = ["bon", "bench", "simulated", "--seed", "1"]
+    posterior = "exact-posterior:error=0.05"
+    few_stages = ["knockout:rule=votes:11", f"adaptive:width={WIDTH},error=0.08"]
+
+    def world(n: int, flip: float, prompts: int, *more: str) -> list[str]:
+        return [*base, "-n", f"{n}", "--flip", f"{flip}", "--prompts", f"{prompts}", *more]
+
+    noise = ["adaptive", "knockout:rule=sequential:0.05"]
+    found = [(world(n, flip, 2048), noise) for n in (8, 16) for flip in (0.1, 0.2, 0.3)]
+    found += [(world(32, flip, 300), noise) for flip in (0.1, 0.2, 0.3)]
+    found += [(world(8, flip, 200), [posterior]) for flip in (0.1, 0.2, 0.3)]
+    found += [(world(16, 0.2, 30), [posterior])]
+    found += [(world(16, 0.2, 1000), [*BRACKETS, *few_stages])]
+    found += [(world(16, 0.2, 1000, "--persistence", "0.5"), BRACKETS)]
+    labels = ["--world", "labels", "--bias", "0.5"]
+    return [*found, (world(8, 0.1, 1536, *labels), BRACKETS)]
 
 
 def main() -> None:
@@ -96,12 +111,15 @@ def main() -> None:
     parser.add_argument("file", nargs="?", help="verdicts of the recorded world")
     parser.add_argument("--baseline", default="round-robin:rule=both")
     parser.add_argument("--jobs", default="2")
+    parser.add_argument(
+        "--keep", help="parts that are done: the same command goes on where it stopped"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     asked = parser.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
-    jobs = ["--jobs", asked.jobs]
+    jobs = ["--jobs", asked.jobs, *(["--keep", asked.keep] if asked.keep else [])]
     if asked.world == "simulated":
-        found = [measure([*command, *jobs], BRACKETS) for command in simulated()]
+        found = [measure([*command, *jobs], texts) for command, texts in simulated()]
     elif asked.world == "live":
         found = [
             measure(
@@ -115,7 +133,9 @@ def main() -> None:
         if asked.file is None:
             parser.error("recorded needs a file of verdicts")
         command = ["bon", "bench", "recorded", asked.file, *jobs]
-        found = [measure(command, ONCE), measure([*command, "--split"], SPLIT)]
+        # each cap against all others, on the same prompts: with --keep, all but the first cost nothing
+        found = [measure(command, ONCE, capped) for capped in CAPPED]
+        found += [measure([*command, "--split"], SPLIT, "round-robin")]
         found += pairsort_rows(asked.file)
     target = asked.out / f"strategies-{asked.world}.json"
     target.write_text(json.dumps(found, indent=1) + "\n")
@@ -127,6 +147,8 @@ def measure(command: Sequence[str], texts: Sequence[str], baseline: str = "") ->
     whole = [*command, *(word for text in texts for word in ("--strategy", text))]
     whole += ["--baseline", baseline] if baseline else []
     shown = [Path(word).name if "/" in word else word for word in whole]
+    if "--keep" in shown:
+        del shown[(at := shown.index("--keep")) : at + 2]
     print(shlex.join(shown), file=sys.stderr)
     out = subprocess.run([*whole, "--json"], check=True, stdout=subprocess.PIPE).stdout
     return {"command": shlex.join([*shown, "--json"]), "rows": json.loads(out)}

@@ -35,7 +35,8 @@ class Entrant:
     @property
     def known(self) -> frozenset[str]:
         """The parameters that the strategy takes, set or not."""
-        return frozenset(_parameters_of(self.function))
+        parameters = inspect.signature(self.function).parameters.items()
+        return frozenset(name for name, it in parameters if it.kind is it.KEYWORD_ONLY)
 
     async def __call__(self, table: Table) -> int | Sequence[int]:
         outcome: int | Sequence[int] = await self.function(table, **self.arguments)

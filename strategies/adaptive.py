@@ -72,7 +72,8 @@ async def adaptive(
     while left > 0 and tokens > 0:
         chances = posterior.among_best()
         leader = chances.argmax()
-        if 1.0 - chances[leader] <= error and (whole_table or unbeaten.sum() <= unbeaten[leader]):
+        sure = 1.0 - chances[leader] <= error * posterior.modesty
+        if sure and (whole_table or unbeaten.sum() <= unbeaten[leader]):
             break
         gain = posterior.information()
         gain[void >= VOIDS] = 0.0

@@ -7,7 +7,7 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
-from bon.posterior.order import FLIPS, WORLDS, OrderPosterior, World
+from bon.posterior.order import CLOSE, FLIPS, WORLDS, OrderPosterior, World
 from bon.posterior.table import TablePosterior
 from bon.profile import UNKNOWN, Profile
 
@@ -54,7 +54,8 @@ def summed(
             ]
             chance *= sum(fates)
             if above == order[0]:
-                equal_to_top[below] = (fates[len(FLIPS) - 1] + fates[-1]) / sum(fates)
+                close = (CLOSE if world.close else 0.5) <= FLIPS
+                equal_to_top[below] = np.array(fates)[np.tile(close, 2)].sum() / sum(fates)
         total += chance
         best[order[0]] += chance
         among[order[0]] += chance

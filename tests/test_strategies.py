@@ -84,7 +84,14 @@ COSTS = {
 }
 STRATEGIES = list(COSTS)
 EXACT = [*(name for name in COSTS if name not in ("league", "pivot"))]
-EXACT += ["league:playoff=true", "pivot:playoff=true", "knockout:draw=votes", "swiss:rounds=6"]
+EXACT += [
+    "sequential-halving:m=1",
+    "sequential-halving:m=3",
+    "league:playoff=true",
+    "pivot:playoff=true",
+    "knockout:draw=votes",
+    "swiss:rounds=6",
+]
 
 
 def halves(n: int) -> list[int]:

@@ -42,6 +42,8 @@ Floats = npt.NDArray[np.float64]
 
 FLIPS = np.array([0.005, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5])
 """The flip rates that a pair can have; the last is that of equals."""
+CLOSE = 0.4
+"""Where pairs differ, one that flips as often as this, two times in five, is not worth telling apart."""
 LEVELS = 16
 """Cells of the grid of levels, narrower towards the top, where the winner is decided."""
 BIASES = 0.25 * np.arange(-12, 13)
@@ -60,6 +62,8 @@ class World:
     """How many pairs have each rate of `FLIPS`."""
     misled: float = 0.0
     """How many pairs are judged the wrong way round for good."""
+    close: bool = False
+    """Whether pairs of `CLOSE` rates are equals for all that matters: either of the two will do."""
 
 
 def _at(rate: float) -> Floats:
@@ -86,8 +90,12 @@ def _worlds() -> tuple[World, ...]:
     constant = {0.02: 3, 0.06: 4, 0.12: 6, 0.18: 6, 0.25: 7, 0.32: 7, 0.4: 2}
     share = 0.8 / sum(constant.values())
     found = [World("constant", share * weight, tuple(_at(r))) for r, weight in constant.items()]
-    found += [World("graded", 0.025, tuple(_bradley_terry(spread))) for spread in (1.5, 4.0)]
-    found += [World("alike", 0.05, tuple(0.3 * _at(r) + 0.7 * _at(0.5))) for r in (0.06, 0.2)]
+    found += [
+        World("graded", 0.025, tuple(_bradley_terry(spread)), close=True) for spread in (1.5, 4.0)
+    ]
+    found += [
+        World("alike", 0.05, tuple(0.3 * _at(r) + 0.7 * _at(0.5)), close=True) for r in (0.06, 0.2)
+    ]
     for rate in (0.15, 0.3):  # half of the error once for the pair, half in each call
         misled = rate / 2.0
         passing = (rate - misled) / (1.0 - 2.0 * misled)
@@ -109,12 +117,15 @@ class OrderPosterior:
         """Verdicts by who was first and who second."""
         self._law = np.array([world.law for world in worlds])
         self._misled = np.array([world.misled for world in worlds])
+        close = [(CLOSE if world.close else 0.5) <= FLIPS for world in worlds]
+        self._close = self._law * np.array(close)
         prior = np.array(profile.worlds or [world.prior for world in worlds])
         if len(prior) != len(worlds):
             raise BonError("the judge profile is of another version: make it anew with bon profile")
         self._log_prior = np.log(prior)
         self._log_evidence = self._log_prior.copy()
         self._faithful = 1.0 - self._misled
+        self._flip = self._misled + (1.0 - 2.0 * self._misled) * (self._law @ FLIPS)
         self._log_bias_prior = (
             -0.5 * ((BIASES - profile.bias) / max(profile.bias_sd, CERTAIN_TO)) ** 2
         )
@@ -130,7 +141,7 @@ class OrderPosterior:
         right = self._law @ (1.0 - FLIPS)
         right += self._misled * (1.0 - 2.0 * right)
         self._next = np.tile(right, (n, n, 1))
-        self._equal = np.tile(self._law[:, -1], (n, n, 1))
+        self._equal = np.tile(self._close.sum(1), (n, n, 1))
         self._equal[np.diag_indices(n)] = 0.0
         # What is believed of s, and what without its verdicts with t, for the t it has met: mass, and
         # mass below and above each level.
@@ -151,6 +162,20 @@ class OrderPosterior:
     def bias(self) -> float:
         """What the first slot is believed to be worth, in log-odds."""
         return float(BIASES[self._slot])
+
+    @property
+    def flip_rate(self) -> float:
+        """How often a verdict is believed to name the wrong one."""
+        return float(self._weight @ self._flip)
+
+    @property
+    def modesty(self) -> float:
+        """At what share of a stated error to stop, so that the realised one is no larger.
+
+        Verdicts that flip more often are more of them a pair, and messages passed around among more of
+        them make the beliefs a little too sure: fitted to simulations at flips of .1, .2 and .3.
+        """
+        return min(1.0, max(0.6, 1.15 - 1.35 * self.flip_rate))
 
     @property
     def world_evidence(self) -> Floats:
@@ -181,7 +206,7 @@ class OrderPosterior:
         rightly, wins, misled = (seen * _SEEN) @ self._law.T
         total = self._faithful * rightly + self._misled * rightly[::-1] + 1e-290
         self._next[either, other] = (self._faithful * wins + self._misled * misled[::-1]) / total
-        self._equal[either, other] = self._law[:, -1] * seen[:, -1:] / total
+        self._equal[either, other] = seen @ self._close.T / total
         share = total / (total[0] + total[1])
         np.maximum(share, 1e-15, out=share)
         old, around = self._share[either, other], self._around[other * self.n + either]

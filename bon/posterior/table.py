@@ -25,7 +25,9 @@ from bon.profile import UNKNOWN, Profile
 
 Floats = npt.NDArray[np.float64]
 
-SAMPLES = 512
+SAMPLES, DRAWS = (512, 2048), 90_000
+"""Fewest and most samples of the belief; in between, as many as make so many open cells in all. What is
+told of a cell is a difference of small chances: with 512 samples, half of it is their noise."""
 STRENGTH_SD = 2.0
 PAIR_SD = 1.0
 """Standard deviations before any verdict, in log-odds: a candidate's strength, and what no strength
@@ -49,7 +51,8 @@ class TablePosterior:
         spread, advantage = _design(n, first, second, profile.bias_sd)
         self._mean = np.full(len(first), profile.bias)
         self._covariance = spread @ spread.T
-        half = rng.standard_normal((SAMPLES // 2, spread.shape[1]))
+        count = int(np.clip(DRAWS // max(len(first), 1), *SAMPLES))
+        half = rng.standard_normal((count // 2, spread.shape[1]))
         self._samples = np.concatenate([half, -half]) @ spread.T + profile.bias
         self._luck = rng.random(self._samples.shape)
         self._advantage = advantage
@@ -60,6 +63,11 @@ class TablePosterior:
         at_rest = TIE_AT_REST if profile.tie_rate is None else _tie_parameter(profile.tie_rate)
         self._ties, self._tie_exposure = TIE_WEIGHT, TIE_WEIGHT / at_rest
         self._complete()
+
+    @property
+    def modesty(self) -> float:
+        """Its stated error is no smaller than the realised one."""
+        return 1.0
 
     def tell(self, first: int, second: int, score: float | None, worth: float = 1.0) -> None:
         """Take the verdict of a cell: 1 where the first won, 0 the second, .5 a tie, None a VOID.
@@ -86,7 +94,7 @@ class TablePosterior:
 
     def information(self) -> Floats:
         """What each cell [first, second] is expected to tell about the winner, in nats."""
-        share = 1.0 / SAMPLES
+        share = 1.0 / len(self._samples)
         first, second = self._first.T @ self._winner * share, self._second.T @ self._winner * share
         joint = np.stack([first, second, self._wins - first - second])
         np.maximum(joint, 1e-12, out=joint)
