@@ -165,7 +165,7 @@ async def accuracy(server: Server, setting: Setting) -> dict[str, Any]:
 async def latency(server: Server, setting: Setting) -> dict[str, Any]:
     p50, p95, requests = {}, {}, {}
     for clients in CLIENTS:
-        asked = list(itertools.islice(itertools.cycle(setting.prompts), max(16, 3 * clients)))
+        asked = list(itertools.islice(itertools.cycle(setting.prompts), max(16, 2 * clients)))
         _, seconds = await answers(server, setting.wrapped, asked, clients)
         p50[str(clients)], p95[str(clients)] = (
             round(float(value), 3) for value in np.percentile(seconds, (50, 95))

@@ -6,7 +6,8 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
@@ -105,12 +106,33 @@ def test_told_twice_it_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         asked = asyncio.create_task(run.ask())
         await run.until_judging()
         stop()
-        await asyncio.sleep(0.05)
+        while len(run.said) < 2:  # two signals in one turn of the loop would be one
+            await asyncio.sleep(0.01)
         stop()
         await asyncio.gather(asked, return_exceptions=True)
 
     with pytest.raises(Cut):
         Run(monkeypatch, drain=3_600)(meanwhile)
+
+
+def test_told_to_stop_while_engines_load_it_gives_them_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    @asynccontextmanager
+    async def never(*_: object) -> AsyncIterator[None]:
+        try:
+            asyncio.get_running_loop().call_soon(stop)
+            await asyncio.Event().wait()
+            yield
+        finally:
+            run.engines.log.append("given up")
+
+    async def meanwhile(run: Run) -> None:
+        pass
+
+    run = Run(monkeypatch)
+    monkeypatch.setattr("bon.api.engine", never)
+    run(meanwhile)
+    assert run.engines.log == ["given up"]
+    assert run.said == []
 
 
 def test_it_ends_when_an_engine_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:

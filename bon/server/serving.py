@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import uvicorn
@@ -54,9 +54,10 @@ async def serve(
     """
     sock = bound(listening)
     meters = Meters()
-    with sock:
+    dead: list[EngineError] = []
+    cut = 0
+    with sock, _stoppable():
         async with session(job, _Both(meters, observer or Observer())) as running:
-            dead: list[EngineError] = []
 
             def give_up(error: EngineError) -> None:
                 dead.append(error)
@@ -86,10 +87,45 @@ async def serve(
             name = f"[{address}]" if ":" in address else address
             say(f"listening on http://{name}:{port}")
             await server.serve(sockets=[sock])
+            cut = server.cut
     if dead:
         raise dead[0]
-    if server.cut:
-        raise Cut(f"stopped with {server.cut} requests unanswered; --drain gives them more time")
+    if cut:
+        raise Cut(f"stopped with {cut} requests unanswered; --drain gives them more time")
+
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM while engines load gives them up: left to itself it would leave their processes behind.
+
+    Once it runs, the server heeds signals itself; whoever sends more while engines stop is not heard.
+    """
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    told = False
+
+    def stop() -> None:
+        nonlocal told
+        told = True
+        task.cancel()
+
+    try:
+        for number in SIGNALS:
+            loop.add_signal_handler(number, stop)
+    except (NotImplementedError, RuntimeError, ValueError):  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not told:
+            raise
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
 
 
 def bound(listening: Listening) -> socket.socket:
@@ -118,19 +154,10 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        signals = (signal.SIGTERM, signal.SIGINT)
-        try:
-            for number in signals:
-                loop.add_signal_handler(number, self._told)
-        except (NotImplementedError, RuntimeError, ValueError):  # not in the main thread
-            yield
-            return
-        try:
-            yield
-        finally:
-            for number in signals:
-                loop.remove_signal_handler(number)
+        with suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread
+            for number in SIGNALS:
+                asyncio.get_running_loop().add_signal_handler(number, self._told)
+        yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
