@@ -83,9 +83,6 @@ async def serve(
                 ),
                 say,
             )
-            address, port = sock.getsockname()[:2]
-            name = f"[{address}]" if ":" in address else address
-            say(f"listening on http://{name}:{port}")
             await server.serve(sockets=[sock])
             cut = server.cut
     if dead:
@@ -158,6 +155,13 @@ class _Server(uvicorn.Server):
             for number in SIGNALS:
                 asyncio.get_running_loop().add_signal_handler(number, self._told)
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for sock in sockets or ():  # only now is a client not turned away
+            address, port = sock.getsockname()[:2]
+            name = f"[{address}]" if ":" in address else address
+            self._say(f"listening on http://{name}:{port}")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
