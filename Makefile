@@ -28,7 +28,7 @@ STAMP := $(VENV)/setup-$(shell cat $(LOCK) pyproject.toml Makefile | cksum | tr 
 UNFINISHED := $(VENV)/unfinished
 AGAIN := $(if $(wildcard $(UNFINISHED)),--ignore-installed)
 
-.PHONY: help setup demo test lint test-models lock clean distclean
+.PHONY: help setup demo test test-engines test-logic lint test-models lock clean distclean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -40,7 +40,14 @@ demo: setup ## run the main job on bundled problems with bundled models
 	@$(VENV)/bin/bon demo
 
 test: lint ## lint, types and all tests
-	$(PY) -m pytest -q
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 test-engines test-logic
+
+# Starting engines keeps one core busy and seldom two.
+test-engines: setup
+	$(PY) -m pytest -q -m live
+
+test-logic: setup
+	$(PY) -m pytest -q -m "not live and not models"
 
 lint: setup ## lint and types
 	$(PY) -m ruff check

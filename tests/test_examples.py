@@ -22,6 +22,7 @@ from result_factory import play
 from serving import serving
 
 import bon
+from bon.demo import problems
 from bon.findings import findings
 from bon.strategies.knockout import knockout
 from bon.types import Outcome, Verdict
@@ -93,15 +94,19 @@ def with_a_server(code: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def engines() -> Iterator[None]:
-    """Whatever an example starts stays up for the next one."""
-    yield
+    """What an example starts stays up for the next one, for somebody else holds it, too."""
+    with bon.BestOfN(policy="tiny-policy", judge="tiny-rrm", n=8) as held:
+        assert held(problems(12)[10].text).comparisons
+        yield
     bon.close()
 
 
 @pytest.mark.parametrize(("module", "code"), examples())
 def test_an_example_runs_as_pasted(
-    module: str, code: str, engines: None, capsys: pytest.CaptureFixture[str]
+    module: str, code: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if "tiny-rrm" in code:
+        request.getfixturevalue("engines")
     names = taken_for_granted(module)
     with with_a_server(code) as code:
         exec(compile(code, module, "exec"), names)
@@ -109,7 +114,7 @@ def test_an_example_runs_as_pasted(
         assert capsys.readouterr().out.strip()
     if "best" in names:
         assert names["best"]("2 + 2 =").text
-    if "tournament" in names:
+    if "tournament =" in code:
         assert names["tournament"].order == (0,)
 
 
@@ -125,14 +130,13 @@ def test_the_section_on_wrapping_begins_with_three_lines() -> None:
 
 @pytest.mark.live
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed")
-def test_pasted_into_a_file_that_then_fails_it_answers_and_leaves_no_process(
-    tmp_path: Path,
-) -> None:
-    section = README.split("## Wrap a generator\n")[1]
-    first = FENCED.search(section)
-    assert first is not None
+def test_a_script_that_fails_has_its_answer_and_leaves_no_process(tmp_path: Path) -> None:
     script = tmp_path / "script.py"  # without `if __name__ == "__main__"`, as people write them
-    script.write_text(first[1] + "raise ZeroDivisionError('of its own')\n")
+    script.write_text(
+        "import bon\n"
+        'print(bon.rank("3 + 4 =", ["3 + 4 = 7", "3 + 4 = 8"], judge="tiny-rrm").text)\n'
+        "raise ZeroDivisionError('of its own')\n"
+    )
     process = subprocess.Popen(
         [sys.executable, str(script)],
         stdout=subprocess.PIPE,

@@ -123,14 +123,25 @@ def test_a_knockout_names_a_winner_with_its_reasoning_and_probability(engines: E
         assert verdict.output_tokens > 20
 
 
+def worked(question: str, slip: int = 0) -> str:
+    """An answer as tiny-policy writes it, its last step off by `slip`."""
+    total, *rest = question.partition(": ")[2].removesuffix(" =").split()
+    lines = []
+    for place, (op, term) in enumerate(zip(rest[::2], rest[1::2], strict=True)):
+        result = int(total) + (int(term) if op == "+" else -int(term))
+        result += slip if 2 * place + 2 == len(rest) else 0
+        lines.append(f"{total} {op} {term} = {result}")
+        total = str(result)
+    return "\n".join([*lines, f"\\boxed{{{total}}}"])
+
+
 def test_the_judge_tells_right_from_wrong_more_often_than_a_coin(engines: Engines) -> None:
     judge = Judge().judge(engines.judge)
     asked = problems(24)
 
     async def ask() -> int:
         async def one(prompt: Prompt, right_first: bool) -> bool:
-            answer = int(prompt.answer or 0)
-            pair = [f"\\boxed{{{answer}}}", f"\\boxed{{{answer + 7}}}"]
+            pair = [worked(prompt.text), worked(prompt.text, slip=7)]
             first, second = pair if right_first else pair[::-1]
             verdict = await judge.compare(
                 prompt.text, first, second, repeat=0, attempt=0, priority=0
@@ -142,7 +153,7 @@ def test_the_judge_tells_right_from_wrong_more_often_than_a_coin(engines: Engine
         return sum(call.result() for call in calls)
 
     found = engines.run(ask())
-    assert found > len(asked), (
+    assert found > 1.5 * len(asked), (
         f"the judge found the right response {found} times of {2 * len(asked)}"
     )
 
@@ -253,21 +264,7 @@ def run_bon(*arguments: str, cwd: Path, timeout: int = 240) -> subprocess.Comple
     )
 
 
-def test_bon_run_writes_json_alone_to_a_pipe(tmp_path: Path) -> None:
-    done = run_bon(
-        "run", QUESTION, "-n", "8", "--graph", "graphs", "--graph-format", "graphml", cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    row = orjson.loads(done.stdout)
-    assert row["schema"] == 1
-    assert len(row["candidates"]) == 8
-    assert row["winner"] in range(8)
-    graph = nx.read_graphml(tmp_path / "graphs" / "1.graphml")
-    assert len(graph) == len({c["group"] for c in row["candidates"]})
-    assert "Traceback" not in done.stderr.decode()
-
-
-def test_candidates_sampled_today_are_judged_tomorrow(tmp_path: Path) -> None:
+def test_candidates_sampled_today_are_judged_tomorrow_into_a_pipe(tmp_path: Path) -> None:
     rows = [{"id": p.id, "prompt": p.text, "answer": p.answer} for p in problems(3)]
     broken = b"this is no JSON\n"
     lines = b"\n".join(map(orjson.dumps, rows)) + b"\n" + broken
@@ -277,20 +274,19 @@ def test_candidates_sampled_today_are_judged_tomorrow(tmp_path: Path) -> None:
     )
     assert sampled.returncode == 3
     assert "line 4" in sampled.stderr.decode()
-    judged = run_bon(
-        "run",
-        "-f",
-        "candidates.jsonl",
-        "-o",
-        "results.jsonl",
-        "--strategy",
-        "round-robin:rule=both",
-        cwd=tmp_path,
-    )
-    assert judged.returncode == 0, judged.stderr.decode()
-    results = [orjson.loads(line) for line in (tmp_path / "results.jsonl").open("rb")]
+    graphs = ("--graph", "graphs", "--graph-format", "graphml")
+    rule = ("--strategy", "round-robin:rule=both")
+    judged = run_bon("run", "-f", "candidates.jsonl", *rule, *graphs, cwd=tmp_path)
+    told = judged.stderr.decode()
+    assert judged.returncode == 0, told
+    results = [orjson.loads(line) for line in judged.stdout.splitlines()]
     assert [row["id"] for row in results] == [row["id"] for row in rows]
-    assert "loading policy" not in judged.stderr.decode()
+    assert "loading policy" not in told
+    for row in results:
+        assert row["schema"] == 1
+        assert row["winner"] in range(4)
+        graph = nx.read_graphml(tmp_path / "graphs" / f"{row['id']}.graphml")
+        assert len(graph) == len({c["group"] for c in row["candidates"]})
 
 
 def test_bon_demo_prints_its_figures_and_leaves_results_and_a_picture(tmp_path: Path) -> None:

@@ -194,6 +194,8 @@ def _start(model: str, path: str, engine_args: dict[str, Any]) -> AsyncLLM:
     from vllm.v1.engine.async_llm import AsyncLLM
 
     logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"])
+    # tells of an engine's death with a traceback; the call that finds it dead says so in one line
+    logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)
     settings: dict[str, Any] = {
         "model": path,
         "scheduling_policy": "priority",
