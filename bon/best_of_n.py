@@ -62,7 +62,7 @@ class BestOfN:
         judge: str | Judge | PairwiseJudge,
         policy: str | Policy | None = None,
         n: int = 8,
-        strategy: str | Strategy = "adaptive",
+        strategy: str | Strategy = "knockout",
         group_by: str = "exact",
         seed: int = 0,
         deadline: float | None = None,

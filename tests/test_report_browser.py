@@ -108,11 +108,13 @@ class Browser:
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
     def requests(self) -> list[str]:
+        """What pages asked for; those of the browser itself, which it may show first, are left out."""
         messages = [json.loads(e["message"])["message"] for e in self.driver.get_log("performance")]
         return [
             m["params"]["request"]["url"]
             for m in messages
             if m["method"] == "Network.requestWillBeSent"
+            and not m["params"]["request"]["url"].startswith("chrome://")
         ]
 
 

@@ -600,7 +600,7 @@ def test_a_client_that_goes_away_frees_its_slots(stream: bool) -> None:
         assert server.judge.aborted > 0
         server.judge.turns = lambda request: 1
         assert post(server, {"messages": HELLO}).status_code == 200
-        assert 'status="499"' in get(server, "/metrics").text
+        wait(lambda: 'status="499"' in get(server, "/metrics").text)
 
 
 # --- what whoever runs it sees --------------------------------------------------------------------------

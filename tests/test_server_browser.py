@@ -68,11 +68,11 @@ def test_a_tournament_that_is_over_shows_its_bracket_and_its_reasoning(
 
 def test_a_bracket_grows_while_the_page_is_open(opened: Browser, server: Serving) -> None:
     server.judge.turns = lambda request: 1 if len(server.judge.requests) == 1 else LONG
-    asking = threading.Thread(target=ask, args=(server,), kwargs={"bon": {"deadline": 20}})
+    asking = threading.Thread(target=ask, args=(server,), kwargs={"bon": {"deadline": 30}})
     asking.start()
     opened.wait("document.querySelectorAll('.item').length === 1")
     opened.find(".item").click()
-    opened.wait("document.getElementById('prompt').dataset.state === 'judging'")
+    opened.wait("document.getElementById('prompt').dataset.state === 'judging'", 25)
     opened.wait("document.querySelectorAll('.card').length === 1")
     asking.join()
     opened.wait("document.getElementById('prompt').dataset.state === 'done'", 30)
