@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import importlib
 import importlib.util
 import re
@@ -10,11 +11,13 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import reduce
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -27,6 +30,7 @@ from bon.findings import findings
 from bon.strategies.knockout import knockout
 from bon.types import Outcome, Verdict
 
+Test = TypeVar("Test", bound=Callable[..., None])
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 FENCED = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -38,6 +42,11 @@ live = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed"),
 ]
+
+
+def with_marks(marks: list[pytest.MarkDecorator]) -> Callable[[Test], Test]:
+    """The test under all of them."""
+    return lambda test: reduce(lambda marked, mark: mark(marked), marks, test)
 
 
 def documented(source: Path) -> Iterator[str]:
@@ -99,6 +108,9 @@ def engines() -> Iterator[None]:
         assert held(problems(12)[10].text).comparisons
         yield
     bon.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()  # what vLLM leaves open is found here, not in the test that comes next
 
 
 @pytest.mark.parametrize(("module", "code"), examples())
@@ -128,8 +140,7 @@ def test_the_section_on_wrapping_begins_with_three_lines() -> None:
 # --- as a script ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.live
-@pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed")
+@with_marks(live)
 def test_a_script_that_fails_has_its_answer_and_leaves_no_process(tmp_path: Path) -> None:
     script = tmp_path / "script.py"  # without `if __name__ == "__main__"`, as people write them
     script.write_text(

@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib.util
-import os
 import signal
 import subprocess
 import sys
 import threading
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -34,7 +33,6 @@ from bon.catalog import parse_strategy, strategy
 from bon.demo import problems
 from bon.generation import Backend, Chat, PromptTooLong, Request, Sampling
 from bon.job import Job, Judge
-from bon.ledger.upkeep import describe
 from bon.types import Message, Outcome, Prompt, Result
 
 pytestmark = [
@@ -304,73 +302,6 @@ def test_bon_demo_prints_its_figures_and_leaves_results_and_a_picture(tmp_path: 
     assert 0 <= figures["void_rate"] < 0.2
     assert len((tmp_path / "bon-demo" / "knockout.jsonl").read_bytes().splitlines()) == 24
     assert (tmp_path / "bon-demo" / "accuracy.png").stat().st_size > 5000
-
-
-def test_an_engine_that_is_killed_is_restarted_once_and_then_told_with_everything_on_disk(
-    tmp_path: Path,
-) -> None:
-    rows = (
-        {"prompt": p.text, "candidates": [f"\\boxed{{{int(p.answer or 0) + k}}}" for k in range(4)]}
-        for p in problems(200)
-    )
-    (tmp_path / "rows.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
-    output = tmp_path / "ranked.jsonl"
-    with (tmp_path / "errors").open("wb") as errors:
-        process = subprocess.Popen(
-            [*BON, "rerank", "rows.jsonl", "-o", output.name, "--ledger", "kept"],
-            cwd=tmp_path,
-            stderr=errors,
-        )
-
-    def said() -> str:
-        return (tmp_path / "errors").read_text()
-
-    def rows_written() -> int:
-        return output.read_bytes().count(b"\n") if output.exists() else 0
-
-    def wait(count: Callable[[], int], least: int) -> None:
-        end = time.monotonic() + 180
-        while count() < least:
-            assert time.monotonic() < end
-            assert process.poll() is None, said()
-            time.sleep(0.05)
-
-    def starts() -> int:
-        return said().count("loading judge")
-
-    try:
-        for start in (1, 2):
-            wait(starts, start)
-            wait(rows_written, rows_written() + 1)
-            os.kill(engine_of(process), signal.SIGKILL)
-        assert process.wait(timeout=120) == 1
-    finally:
-        process.kill()
-    [told] = [line for line in said().splitlines() if line.startswith("Error: ")]
-    assert "died" in told
-    assert "run with --resume" in told
-    assert "Traceback" not in said()
-    judged = [
-        comparison
-        for row in map(orjson.loads, output.read_bytes().splitlines())
-        for comparison in row["comparisons"]
-    ]
-    assert starts() == 2
-    assert judged
-    assert describe(tmp_path / "kept").verdicts >= len(judged)
-
-
-def engine_of(process: subprocess.Popen[bytes]) -> int:
-    """The id of the process in which the model runs."""
-    children = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(process.pid)],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    running = (line for line in children.splitlines() if "defunct" not in line)
-    [engine] = [line.split()[0] for line in running if "EngineCore" in line]
-    return int(engine)
 
 
 def test_interrupted_it_says_so_and_leaves_no_process(tmp_path: Path) -> None:

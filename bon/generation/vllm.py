@@ -91,6 +91,9 @@ async def start_engine(model: str, engine_args: Mapping[str, Any]) -> tuple[Asyn
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
         raise
+    # Tells of an engine's death with a traceback; the call that finds it dead says so in one line. Set
+    # now, for vLLM sets the levels of its loggers anew while it starts.
+    logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)
     return started.pop(), model_identity(path, engine_args) or model
 
 
@@ -194,8 +197,6 @@ def _start(model: str, path: str, engine_args: dict[str, Any]) -> AsyncLLM:
     from vllm.v1.engine.async_llm import AsyncLLM
 
     logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"])
-    # tells of an engine's death with a traceback; the call that finds it dead says so in one line
-    logging.getLogger("vllm.v1.engine.async_llm").setLevel(logging.CRITICAL)
     settings: dict[str, Any] = {
         "model": path,
         "scheduling_policy": "priority",
