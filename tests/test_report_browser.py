@@ -9,6 +9,7 @@ import json
 import random
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+exceptions = pytest.importorskip("selenium.common.exceptions", reason="selenium is not installed")
 
 SWITCHES = (
     "--headless",
@@ -82,11 +84,19 @@ class Browser:
     def find(self, selector: str) -> Any:
         return self.driver.find_element("css selector", selector)
 
+    def click(self, selector: str) -> None:
+        """Click it, and again where the page replaced it in that moment."""
+        for _ in range(20):
+            with suppress(exceptions.StaleElementReferenceException):
+                self.find(selector).click()
+                return
+        raise AssertionError(f"{selector} never stands still")
+
     def press(self, keys: str) -> None:
         webdriver.ActionChains(self.driver).send_keys(keys).perform()
 
     def choose(self, select: str, value: str) -> None:
-        self.find(f"#{select} option[value='{value}']").click()
+        self.click(f"#{select} option[value='{value}']")
 
     def ids(self) -> list[str]:
         """The prompts in sight, from the top."""
@@ -173,7 +183,7 @@ def test_the_least_certain_prompt_comes_first(opened: Browser) -> None:
 def test_prompts_are_sorted_forth_and_back(opened: Browser) -> None:
     opened.choose("sort", "id")
     assert opened.ids() == ["ants", "bees", "cats", "dogs", "nasty"]
-    opened.find("#direction").click()
+    opened.click("#direction")
     assert opened.ids() == ["nasty", "dogs", "cats", "bees", "ants"]
 
 
@@ -198,7 +208,7 @@ def test_the_filter_keeps_what_it_says(opened: Browser) -> None:
 
 
 def test_a_click_opens_a_prompt_and_its_bracket(opened: Browser) -> None:
-    opened.find("#row-0").click()
+    opened.click("#row-0")
     opened.wait("document.querySelectorAll('.card').length === 7")
     assert opened.text("#prompt h1") == "bees"
     assert len(opened.driver.find_elements("css selector", ".seat.champion")) == 3
@@ -224,7 +234,7 @@ def test_a_match_shows_both_candidates_and_the_reasoning_in_both_orders(
     opened: Browser, place: int
 ) -> None:
     opened.read(1 if place == 0 else 2)
-    opened.find(".card" if place == 0 else "[data-pair='0 1']").click()
+    opened.click(".card" if place == 0 else "[data-pair='0 1']")
     opened.wait("document.getElementById('match').open")
     assert len(opened.driver.find_elements("css selector", "#match .side-of")) == 2
     assert len(opened.driver.find_elements("css selector", "#match .order .verdict")) >= 2

@@ -58,10 +58,10 @@ def test_a_tournament_that_is_over_shows_its_bracket_and_its_reasoning(
 ) -> None:
     ask(server)
     opened.wait("document.querySelectorAll('.item').length === 1")
-    opened.find(".item").click()
+    opened.click(".item")
     opened.wait("document.querySelectorAll('.card').length === 3")
     assert "Winner" in opened.text("#prompt")
-    opened.find(".card").click()
+    opened.click(".card")
     opened.wait("document.getElementById('match').open")
     assert "prefers" in opened.text("#match")
 
@@ -71,7 +71,7 @@ def test_a_bracket_grows_while_the_page_is_open(opened: Browser, server: Serving
     asking = threading.Thread(target=ask, args=(server,), kwargs={"bon": {"deadline": 30}})
     asking.start()
     opened.wait("document.querySelectorAll('.item').length === 1")
-    opened.find(".item").click()
+    opened.click(".item")
     opened.wait("document.getElementById('prompt').dataset.state === 'judging'", 25)
     opened.wait("document.querySelectorAll('.card').length === 1")
     asking.join()
@@ -81,7 +81,7 @@ def test_a_bracket_grows_while_the_page_is_open(opened: Browser, server: Serving
 def test_what_clients_and_models_wrote_is_text(opened: Browser, server: Serving) -> None:
     ask(server, NASTY)
     opened.wait("document.querySelectorAll('.item').length === 1")
-    opened.find(".item").click()
+    opened.click(".item")
     opened.wait("document.querySelectorAll('.card').length === 3")
     assert "<script>" in opened.text("#prompt")
     assert opened.driver.title == "bon serve"
