@@ -84,11 +84,12 @@ async def run(
 ) -> None:
     """Sample N candidates for every prompt, play its tournament, hand over its result.
 
-    What the `ledger` holds is neither sampled nor judged again. Once `stop` is set, no further prompt is
-    begun.
+    Prompts that bring their candidates are judged as they are. A prompt that cannot be sampled gives a
+    result with `error`. What the `ledger` holds is neither sampled nor judged again. Once `stop` is set,
+    no further prompt is begun.
 
-    Prompts that bring their candidates are judged as they are. A prompt that cannot be sampled gives a result with `error`. Raises `BonError` for settings that make
-    no sense, `EngineError` where a model cannot be loaded or its engine dies.
+    Raises `BonError` for settings that make no sense, `EngineError` where a model cannot be loaded or its
+    engine dies.
     """
     samples = not all(prompt.given for prompt in prompts)
     if samples and job.strategy.name == "pointwise" and job.scorer is None:
