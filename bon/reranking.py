@@ -66,7 +66,7 @@ class Rows:
         for position, found in enumerate(read_inputs(self._source, self._fields)):
             self.read += 1
             if isinstance(found, Input) and not found.prompt.given:
-                reason = "there are no candidates: nothing to choose from"
+                reason = "there are no candidates to choose from (--candidates-field names theirs)"
                 found = BadRow(found.row.line, reason, found.row.file)
             if isinstance(found, BadRow):
                 self._refuse(position, found)
@@ -98,15 +98,21 @@ class ErrorLog:
     def __init__(self, output: Path) -> None:
         self.path = output.with_name(f"{output.name}.errors.jsonl")
         self._stream: IO[bytes] | None = None
+        self._first = ""
         self.path.unlink(missing_ok=True)
 
     def add(self, row: BadRow) -> None:
         """Write down where the row is and why it is bad."""
         if self._stream is None:
             self._stream = self.path.open("wb")
+            self._first = f"line {row.line}: {row.reason}"
         fields = {"file": row.file, "line": row.line, "reason": row.reason}
         self._stream.write(orjson.dumps(fields) + b"\n")
         self._stream.flush()
+
+    def summary(self, count: int) -> str:
+        """One line: where the `count` bad rows are, and what is wrong with the first."""
+        return f"{count:,} bad rows: {self.path}; the first, {self._first}"
 
     def __enter__(self) -> ErrorLog:
         return self

@@ -164,6 +164,25 @@ def test_bad_rows_go_to_a_file_with_line_and_reason(bon: Bon) -> None:
     assert bon.files == ["out.jsonl", "rows.jsonl"]
 
 
+def test_a_field_of_the_wrong_name_is_told_at_once_with_the_option_that_names_it(bon: Bon) -> None:
+    bon.write({"prompt": "q", "responses": ["1", "2"]})
+    for command in ("rerank", "run"):  # run would sample others than those at hand
+        done = bon(
+            command,
+            *("-f",) * (command == "run"),
+            "rows.jsonl",
+            "-o",
+            "out.jsonl",
+            "--candidates-field",
+            "answers",
+        )
+        assert done.code == 3
+        told = " ".join(done.err.split())
+        assert "line 1: the field `answers` is missing; there is prompt, responses" in told
+        assert "--candidates-field" in told
+        assert bon.rows("out.jsonl") == []
+
+
 def test_a_run_reads_rows_and_refuses_bad_ones_as_rerank_does(bon: Bon) -> None:
     bon.write(
         {"id": "1", "q": "a", "own": 7, "winner": "x"}, "no json", {"q": "b", "id": "1"}, {"r": "c"}

@@ -109,5 +109,5 @@ def _rerank(settings: dict[str, Any]) -> int:
     if ledger is not None and ledger.hits:
         watcher.say(f"{ledger.hits:,} verdicts from the ledger, {ledger.written:,} new")
     if log is not None and rows.bad:
-        watcher.say(f"{rows.bad:,} bad rows: {log.path}")
+        watcher.say(log.summary(rows.bad))
     return rows.bad + watcher.failed

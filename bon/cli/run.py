@@ -141,6 +141,6 @@ def _run(
         for finding in findings(total.summary()):
             watcher.say(f"· {finding}")
     if bad and output is not None:
-        watcher.say(f"{len(bad):,} bad rows: {log.path}")
+        watcher.say(log.summary(len(bad)))
     if bad or watcher.failed:
         raise click.exceptions.Exit(3)

@@ -136,13 +136,12 @@ def sampled_to_json(prompt: Prompt, candidates: Sequence[Candidate]) -> dict[str
 
 def prompt_of(row: Row, fields: Fields = ANY, place: str | None = None) -> Input:
     """The prompt of a row, called by its place if it has no id; raises `BonError` that says which field is wrong."""
-    data = row.data
+    data, named = row.data, fields.candidates
     fields = _by_looks(data, fields)
     assert fields.prompt is not None
     asked = _at(data, fields.prompt)
     if asked is _ABSENT:
-        known = ", ".join(data) or "nothing"
-        raise BonError(f"the field `{fields.prompt}` is missing; there is {known}")
+        raise _missing(fields.prompt, data, "--prompt-field names another")
     if fields.prompt == _LM_EVAL_PROMPT or row.as_text:
         asked = _unpacked(asked, dict)
     messages = _messages(asked)
@@ -153,7 +152,7 @@ def prompt_of(row: Row, fields: Fields = ANY, place: str | None = None) -> Input
         identity or place or str(row.line),
         messages,
         _text(row, fields.answer or "answer"),
-        _given(row, fields),
+        _given(row, fields, optional=named is None),
     )
     return Input(row, prompt, _used(data, fields), numbered=not identity)
 
@@ -235,11 +234,21 @@ def _at(data: Any, path: str) -> Any:
     return _ABSENT
 
 
-def _given(row: Row, fields: Fields) -> tuple[Candidate, ...]:
-    """The candidates of a row; several fields, and lists in them, one after another."""
+def _missing(field: str, data: Mapping[str, Any], remedy: str) -> BonError:
+    known = ", ".join(data) or "nothing"
+    return BonError(f"the field `{field}` is missing; there is {known} ({remedy})")
+
+
+def _given(row: Row, fields: Fields, *, optional: bool) -> tuple[Candidate, ...]:
+    """The candidates of a row; several fields, and lists in them, one after another.
+
+    A field that the user named has to be there: without it, answers at hand would be sampled anew.
+    """
     names = (fields.candidates or "candidates").split(",")
     if len(names) == 1 and names != ["resps"]:
         value = _at(row.data, names[0])
+        if value is _ABSENT and not optional:
+            raise _missing(names[0], row.data, "--candidates-field names another")
         if value is _ABSENT or value is None or (row.as_text and value == ""):
             return ()
         return _candidates(_unpacked(value, object) if row.as_text else value, names[0])
@@ -247,7 +256,7 @@ def _given(row: Row, fields: Fields) -> tuple[Candidate, ...]:
     for name in names:
         value = _at(row.data, name)
         if value is _ABSENT:
-            raise BonError(f"the field `{name}` is missing; there is {', '.join(row.data)}")
+            raise _missing(name, row.data, "--candidates-field names others")
         texts = _flat(_unpacked(value, str) if row.as_text else value)
         right = {"chosen": True, "rejected": False}.get(name)
         found += [replace(_candidate(text), correct=right) for text in texts]
