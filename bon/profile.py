@@ -32,7 +32,7 @@ class Profile:
     flip_rate: float | None = None
     """How often one verdict names the one that it does not mean to prefer."""
     worlds: tuple[float, ...] = ()
-    """How often each of `bon.posterior.order.WORLDS` was met; empty where nobody looked."""
+    """How often each of `bon.posterior.worlds.WORLDS` was met; empty where nobody looked."""
     grades: tuple[float, ...] = ()
     """What a graded verdict is worth in bare ones, by `GRADES`; empty: as much as a bare one, however
     sure it says it is, for after long thinking that is often saturated."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from math import ceil, log
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from bon.posterior.order import OrderPosterior
+from bon.posterior.best import BestPosterior
 from bon.posterior.table import TablePosterior
 from bon.profile import UNKNOWN, Profile
 from bon.tournament import Table
-from bon.types import BonError
+from bon.types import BonError, Comparison
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -80,10 +82,14 @@ async def adaptive(
         gain.flat[:: table.n + 1] = 0.0
         best = posterior.best()
         worth = gain / (best[:, None] + best + 1e-12)
-        cells = _choose(gain, best, asked, lucky_pair, min(width, left), votes)
-        if not cells or worth[cells[0]] < price:
+        if votes is None and width >= MATCHES * table.n:
+            bouts = _matches(gain, asked, lucky_pair, min(width, left), posterior.flip_rate)
+        else:
+            cells = _choose(gain, best, asked, lucky_pair, min(width, left), votes)
+            bouts = [Bout((cell,)) for cell in cells]
+        if not bouts or worth[bouts[0].cells[0]] < price:
             break
-        for told in await table.together([table.compare(*cell) for cell in cells]):
+        for told in await _heard(table, bouts):
             first, second, score = told.first, told.second, told.score_first
             posterior.tell(first, second, score, profile.worth(told.verdict.p_first))
             asked[first, second] += 1
@@ -96,22 +102,72 @@ async def adaptive(
     return [int(seat) for seat in order]
 
 
-PATIENCE = 50
+PATIENCE = 20
 """Comparisons a candidate after which it stops undecided where no budget is set."""
 VOIDS = 2
 """Final VOIDs after which a pair is not asked in that order again."""
-SILENCE = 3e-4
+SILENCE = 2e-3
 """Expected information, in nats, below which a comparison is not worth asking."""
 CROWD = 0.9, 0.6
 """What a comparison leaves of the information of others in the same round that share a candidate with
 it: the likelier winner of the two, and the other."""
+MATCHES = 4
+"""Comparisons at once for each candidate from which on a round is one of whole matches."""
+WORTHY = 0.05
+"""What share of the information that the most telling match has makes another one worth its round."""
+LEAD = 150.0
+"""Odds at which a match within a round is decided, and its other votes are dropped."""
+SPARE = 2.5
+"""Votes asked for in a match, in multiples of those that a clear one is expected to take."""
 
 
-def _posterior(
-    table: Table, profile: Profile, whole_table: bool
-) -> TablePosterior | OrderPosterior:
+class Bout(NamedTuple):
+    """Comparisons of one pair in one round."""
+
+    cells: tuple[tuple[int, int], ...]
+    lead: int = 0
+    """How many more wins of one than of the other make the rest needless."""
+
+    def decided(self, heard: Sequence[Comparison]) -> bool:
+        """Whether what was heard settles it."""
+        seat = self.cells[0][0]
+        wins = [told.winner == seat for told in heard if told.winner is not None]
+        return abs(2 * sum(wins) - len(wins)) >= self.lead
+
+
+async def _heard(table: Table, bouts: Sequence[Bout]) -> list[Comparison]:
+    """Play a round, all of it at once."""
+    asks = [[table.compare(*cell) for cell in bout.cells] for bout in bouts]
+    heard = await table.together(
+        [table.in_order(each, bout.decided) for each, bout in zip(asks, bouts, strict=True)]
+    )
+    return [told for each in heard for told in each]
+
+
+def _matches(gain: Floats, asked: Counts, luck: Floats, width: int, flip_rate: float) -> list[Bout]:
+    """A round in which no candidate plays two others, most telling matches first."""
+    gain = np.where(gain > SILENCE, gain + luck, 0.0)
+    enough = WORTHY * gain.max()
+    pairs: list[tuple[int, int]] = []
+    while len(pairs) < width and gain.max() > enough:
+        pair = first, second = divmod(int(gain.argmax()), len(gain))
+        lean = asked[first, second] - asked[second, first]
+        later = lean > 0 or (lean == 0 and _firsts(asked, first) > _firsts(asked, second))
+        pairs.append(pair[::-1] if later else pair)
+        gain[[first, second]] = gain[:, [first, second]] = 0.0
+    rate = min(max(flip_rate, 0.1), 0.35)
+    lead = ceil(log(LEAD) / log((1.0 - rate) / rate))
+    most = ceil(SPARE * lead / (1.0 - 2.0 * rate))
+    bouts = []
+    for place, pair in enumerate(pairs):
+        votes = min(most, width // len(pairs) + (place < width % len(pairs)))
+        bouts.append(Bout(tuple(pair if i % 2 == 0 else pair[::-1] for i in range(votes)), lead))
+    return bouts
+
+
+def _posterior(table: Table, profile: Profile, whole_table: bool) -> TablePosterior | BestPosterior:
     if not whole_table:
-        return OrderPosterior(table.n, profile=profile)
+        return BestPosterior(table.n, profile=profile)
     rng = np.random.default_rng(table.rng("samples").getrandbits(64))
     return TablePosterior(table.n, rng, profile=profile)
 

@@ -7,8 +7,9 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
-from bon.posterior.order import CLOSE, FLIPS, WORLDS, OrderPosterior, World
+from bon.posterior.best import BestPosterior
 from bon.posterior.table import TablePosterior
+from bon.posterior.worlds import FLIPS, WORLDS, World
 from bon.profile import UNKNOWN, Profile
 
 Told = list[tuple[int, int, float]]
@@ -21,15 +22,19 @@ def verdicts(n: int, count: int, seed: int, flip: float = 0.2) -> Told:
     return [(int(a), int(b), float((a < b) == (rng.random() > flip))) for a, b in pairs]
 
 
-def believe(n: int, told: Told, worlds: tuple[World, ...] = WORLDS) -> OrderPosterior:
-    posterior = OrderPosterior(n, worlds=worlds, profile=Profile(bias_sd=0.0))
+def believe(n: int, told: Told, worlds: tuple[World, ...] = WORLDS) -> BestPosterior:
+    posterior = BestPosterior(n, worlds=worlds, profile=Profile(bias_sd=0.0))
     for first, second, score in told:
         posterior.tell(first, second, score)
     return posterior
 
 
+ORDERED = tuple(world for world in WORLDS if world.top is None)
+TIERED = tuple(world for world in WORLDS if world.top is not None)
+
+
 def summed(
-    n: int, told: Told, worlds: tuple[World, ...] = WORLDS
+    n: int, told: Told, worlds: tuple[World, ...] = ORDERED
 ) -> tuple[list[float], list[float]]:
     """Chance to be best, and to be among the best: a sum over orders, worlds, and the fate of each pair.
 
@@ -54,7 +59,7 @@ def summed(
             ]
             chance *= sum(fates)
             if above == order[0]:
-                close = (CLOSE if world.close else 0.5) <= FLIPS
+                close = world.close <= FLIPS
                 equal_to_top[below] = np.array(fates)[np.tile(close, 2)].sum() / sum(fates)
         total += chance
         best[order[0]] += chance
@@ -64,9 +69,39 @@ def summed(
     return [b / total for b in best], [a / total for a in among]
 
 
+def summed_over_tiers(
+    n: int, told: Told, worlds: tuple[World, ...] = TIERED
+) -> tuple[list[float], list[float]]:
+    """Chance to be as good as any, and weight of each world: a sum over who is in the top tier."""
+    good, weights = [0.0] * n, []
+    for world in worlds:
+        assert world.top is not None
+        weight = 0.0
+        for top in product([True, False], repeat=n):
+            chance = float(np.prod([world.top if right else 1.0 - world.top for right in top]))
+            by_pair: dict[tuple[int, int], list[float]] = {}
+            for first, second, score in told:
+                if top[first] == top[second]:
+                    chance *= 0.5
+                else:
+                    above, below = (first, second) if top[first] else (second, first)
+                    won = score if first == above else 1.0 - score
+                    by_pair.setdefault((above, below), []).append(won)
+            for scores in by_pair.values():  # a pair has one flip rate
+                chance *= sum(
+                    share * np.prod([(1.0 - rate) ** s * rate ** (1.0 - s) for s in scores])
+                    for rate, share in zip(FLIPS, world.law, strict=True)
+                )
+            weight += chance
+            for seat in range(n):
+                good[seat] += world.prior * chance * (top[seat] or not any(top))
+        weights.append(world.prior * weight)
+    return [g / sum(weights) for g in good], [w / sum(weights) for w in weights]
+
+
 @pytest.fixture
 def unbiased(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bon.posterior.order.CERTAIN_TO", 1e-6)
+    monkeypatch.setattr("bon.posterior.best.CERTAIN_TO", 1e-6)
 
 
 @pytest.mark.usefixtures("unbiased")
@@ -75,18 +110,38 @@ def unbiased(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_three_candidates_as_the_sum_over_all_orders_has_them(count: int, seed: int) -> None:
     told = verdicts(3, count, seed)
     best, among = summed(3, told)
-    posterior = believe(3, told)
+    posterior = believe(3, told, ORDERED)
     assert posterior.best() == pytest.approx(best, abs=0.02)
     assert posterior.among_best() == pytest.approx(among, abs=0.02)
 
 
 @pytest.mark.usefixtures("unbiased")
-@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.kind)
+@pytest.mark.parametrize("world", ORDERED, ids=lambda world: world.kind)
 def test_every_world_by_itself_as_the_sum_over_all_orders_has_it(world: World) -> None:
     told = verdicts(4, 10, 7)
     assert believe(4, told, (world,)).best() == pytest.approx(
         summed(4, told, (world,))[0], abs=0.03
     )
+
+
+@pytest.mark.usefixtures("unbiased")
+@pytest.mark.parametrize("count", [0, 1, 2, 4, 8, 16])
+@pytest.mark.parametrize("seed", range(3))
+def test_right_and_wrong_as_the_sum_over_all_assignments_has_them(count: int, seed: int) -> None:
+    told = verdicts(3, count, seed)
+    good, weights = summed_over_tiers(3, told)
+    posterior = believe(3, told, TIERED)
+    assert posterior.among_best() == pytest.approx(good, abs=0.05)
+    evidence = posterior.world_evidence
+    found = np.array([world.prior for world in TIERED]) * np.exp(evidence - evidence.max())
+    assert found / found.sum() == pytest.approx(weights, abs=0.05)
+
+
+@pytest.mark.usefixtures("unbiased")
+def test_two_that_beat_each_other_by_turns_are_both_good_enough() -> None:
+    told = [(0, 1, 1.0), (1, 0, 1.0), (0, 2, 1.0), (1, 2, 1.0)] * 6
+    assert (believe(3, told).among_best()[:2] > 0.9).all()
+    assert believe(3, told).among_best()[2] < 0.05
 
 
 def test_the_share_of_all_worlds_is_one_and_each_law_is_a_law() -> None:
@@ -103,7 +158,7 @@ def test_a_void_tells_nothing() -> None:
 
 def test_position_bias_is_learned() -> None:
     rng = np.random.default_rng(3)
-    posterior = OrderPosterior(4)
+    posterior = BestPosterior(4)
     for _ in range(60):
         first, second = (int(seat) for seat in rng.choice(4, 2, replace=False))
         log_odds = 1.5 + (1.5 if first < second else -1.5)
@@ -113,7 +168,7 @@ def test_position_bias_is_learned() -> None:
 
 
 def test_information_is_symmetric_and_an_upset_is_the_more_telling_the_less_is_known() -> None:
-    posterior = OrderPosterior(4)
+    posterior = BestPosterior(4)
     fresh = posterior.information()
     assert fresh == pytest.approx(fresh.T)
     for _ in range(6):

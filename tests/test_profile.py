@@ -10,8 +10,8 @@ import pytest
 
 from bon.catalog import strategy
 from bon.judge.simulated import flips, simulated
+from bon.posterior.best import BestPosterior
 from bon.posterior.learning import evidence, learn
-from bon.posterior.order import OrderPosterior
 from bon.profile import UNKNOWN, Profile, read_profile
 from bon.simulate import play
 from bon.tournament import Tournament
@@ -69,7 +69,7 @@ def test_a_grade_without_a_profile_that_knows_it_is_worth_a_bare_verdict() -> No
 def test_a_verdict_of_more_worth_tells_more() -> None:
     chances = []
     for worth in (0.0, 0.5, 1.0, 2.0):
-        posterior = OrderPosterior(3)
+        posterior = BestPosterior(3)
         posterior.tell(0, 1, 1.0, worth)
         chances.append(posterior.best()[0])
     assert chances == sorted(chances)

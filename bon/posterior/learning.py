@@ -13,7 +13,8 @@ from math import log
 import numpy as np
 import numpy.typing as npt
 
-from bon.posterior.order import BIASES, FLIPS, WORLDS, OrderPosterior
+from bon.posterior.best import BestPosterior
+from bon.posterior.worlds import BIASES, FLIPS, WORLDS
 from bon.profile import GRADES, UNKNOWN, Profile, grade_of
 from bon.types import Comparison, Outcome
 
@@ -35,7 +36,7 @@ ENOUGH = 200.0
 
 def evidence(n: int, comparisons: Iterable[Comparison]) -> Floats:
     """What the verdicts of one tournament say about the judge; `n` candidates took part."""
-    posterior = OrderPosterior(n)
+    posterior = BestPosterior(n)
     row = np.zeros(WIDTH)
     last: dict[tuple[int, int], Comparison] = {}
     for heard in comparisons:
