@@ -239,7 +239,7 @@ class _Start:
                 config.model_config.enforce_eager
             ):  # else compiled code is kept among temporary files
                 environment["TMPDIR"] = self._folder
-            with _deaf_children(), _children_without_main(), _environment(environment):
+            with _deaf_children(), children_without_main(), _environment(environment):
                 if self._unwanted:
                     raise EngineError("no longer wanted")
                 return AsyncLLM.from_vllm_config(
@@ -323,7 +323,7 @@ def _deaf_children() -> Iterator[None]:
 
 
 @contextmanager
-def _children_without_main() -> Iterator[None]:
+def children_without_main() -> Iterator[None]:
     """Processes that this thread starts do not run the user's script again.
 
     `multiprocessing` has a new process import it, for functions defined there. The engine has none of
