@@ -253,7 +253,7 @@ class Stopwatch:
         self, name: str, way: Callable[[Recorder], Awaitable[None]]
     ) -> tuple[float, Recorder]:
         """Seconds of wall time from an empty prefix cache, and the calls made."""
-        await self._backend._engine.reset_prefix_cache()
+        await self._backend._engine.llm.reset_prefix_cache()
         recorder = Recorder(self._backend)
         began = time.perf_counter()
         await way(recorder)
@@ -282,7 +282,7 @@ async def knockout_part(setting: Setting) -> dict[str, Any]:
         ours, calls = await timed("ours", lambda to: tournaments(sampled, to, "knockout"))
         requests = calls.requests
         limit, _ = await timed("limit", lambda to: up_front(requests, to))
-        block = backend._engine.vllm_config.cache_config.block_size
+        block = backend._engine.llm.vllm_config.cache_config.block_size
         ids = [backend._prompt_ids(request) for request in requests]
     offline = _offline(requests, ids, setting.slots)
     computed = sum(reply.prompt_tokens - reply.cached_tokens for _, reply in calls.calls)
@@ -463,8 +463,8 @@ def offline(path: Path) -> None:
     """The child of `_offline`: prints the seconds."""
     import os
 
+    from bon.generation.engine import QUIET
     from bon.generation.models import resolve_model
-    from bon.generation.vllm import QUIET
 
     os.environ.update(QUIET)
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")

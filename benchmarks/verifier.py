@@ -24,8 +24,8 @@ from typing import Any
 
 from bon.api import Sampled
 from bon.generation import slot
+from bon.generation.engine import QUIET
 from bon.generation.models import resolve_model
-from bon.generation.vllm import QUIET
 from bon.job import Judge
 
 START_SECONDS = 240

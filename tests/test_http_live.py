@@ -55,6 +55,9 @@ def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     # a prompt cut in two kills this vLLM on a CPU, where requests have seeds
     command += ["--host", "127.0.0.1", "--port", str(port), "--no-enable-chunked-prefill"]
     command += ["--enforce-eager"]  # compiling takes longer than these tests do
+    # as `bon` has it: one process fewer that imports all of vLLM
+    command += ["--distributed-executor-backend"]
+    command += ["vllm.v1.executor.uniproc_executor.UniProcExecutor"]
     quiet = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1", "HF_HUB_OFFLINE": "1"}
     with log.open("wb") as stream:
         server = subprocess.Popen(

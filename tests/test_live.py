@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib.util
+import multiprocessing
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
 import warnings
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -31,9 +33,10 @@ from bon.bench.live import no_limit, play_live
 from bon.bench.report import rows
 from bon.catalog import parse_strategy, strategy
 from bon.demo import problems
-from bon.generation import Backend, Chat, PromptTooLong, Request, Sampling
+from bon.generation import Backend, Chat, PromptTooLong, Request, Sampling, vllm
 from bon.job import Job, Judge
-from bon.types import Message, Outcome, Prompt, Result
+from bon.ledger.upkeep import describe
+from bon.types import EngineError, Message, Outcome, Prompt, Result
 
 pytestmark = [
     pytest.mark.live,
@@ -253,6 +256,28 @@ def test_strategies_are_measured_on_the_same_verdicts(
     assert all((row.judge_tokens or 0) > 0 for row in table if row.comparisons)
 
 
+def test_nothing_waits_for_an_engine_that_is_dead_or_stopped() -> None:
+    """vLLM tells its callers of a death by a task of its own, and stopping the engine ends that task."""
+
+    async def kill_and_stop() -> None:
+        before = set(multiprocessing.active_children())
+        async with vllm.load("tiny-policy") as backend:
+            [core] = set(multiprocessing.active_children()) - before
+            long = Request(Chat.of((Message("user", "count"),)), Sampling(max_tokens=1500, n=8))
+            waiting = [asyncio.create_task(backend.generate(long)) for _ in range(4)]
+            await backend.generate(replace(long, sampling=Sampling(max_tokens=1)))
+            assert not any(task.done() for task in waiting)
+            core.kill()
+        async with asyncio.timeout(120):
+            ended = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {type(error) for error in ended} == {EngineError}
+        assert core not in multiprocessing.active_children()
+        with pytest.raises(EngineError, match="tiny-policy"):
+            await backend.generate(long)
+
+    asyncio.run(kill_and_stop())
+
+
 # --- whole commands -----------------------------------------------------------------------------------
 
 
@@ -304,19 +329,99 @@ def test_bon_demo_prints_its_figures_and_leaves_results_and_a_picture(tmp_path: 
     assert (tmp_path / "bon-demo" / "accuracy.png").stat().st_size > 5000
 
 
-def test_interrupted_it_says_so_and_leaves_no_process(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [*BON, "run", QUESTION],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
+def test_an_engine_that_is_killed_is_restarted_once_and_then_told_with_everything_on_disk(
+    tmp_path: Path,
+) -> None:
+    rows = (
+        {"prompt": p.text, "candidates": [f"\\boxed{{{int(p.answer or 0) + k}}}" for k in range(4)]}
+        for p in problems(200)
     )
-    time.sleep(12)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130, errors.decode()
-    assert "interrupted" in errors.decode()
+    (tmp_path / "rows.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    output = tmp_path / "ranked.jsonl"
+    with (tmp_path / "errors").open("wb") as errors:
+        process = subprocess.Popen(
+            [*BON, "rerank", "rows.jsonl", "-o", output.name, "--ledger", "kept"],
+            cwd=tmp_path,
+            stderr=errors,
+        )
+
+    def said() -> str:
+        return (tmp_path / "errors").read_text()
+
+    def rows_written() -> int:
+        return output.read_bytes().count(b"\n") if output.exists() else 0
+
+    def written_more_than(before: int) -> Callable[[], bool]:
+        return lambda: rows_written() > before
+
+    killed: set[int] = set()
+    try:
+        for _ in range(2):
+            wait_for(lambda: bool(cores(process) - killed), process, said)
+            wait_for(written_more_than(rows_written()), process, said)
+            [core] = cores(process) - killed
+            os.kill(core, signal.SIGKILL)
+            killed.add(core)
+        assert process.wait(timeout=300) == 1
+    finally:
+        process.kill()
+    [told] = [line for line in said().splitlines() if line.startswith("Error: ")]
+    assert "died: its process was killed by SIGKILL" in told
+    assert "run with --resume" in told
+    assert "Traceback" not in said()
+    judged = [
+        comparison
+        for row in map(orjson.loads, output.read_bytes().splitlines())
+        for comparison in row["comparisons"]
+    ]
+    assert said().count("loading judge") == 2
+    assert judged
+    assert describe(tmp_path / "kept").verdicts >= len(judged)
+
+
+def wait_for(
+    found: Callable[[], bool], process: subprocess.Popen[bytes], said: Callable[[], str]
+) -> None:
+    """Return when the process, which has to go on, has come so far."""
+    end = time.monotonic() + 300
+    while not found():
+        assert time.monotonic() < end, said()
+        assert process.poll() is None, said()
+        time.sleep(0.05)
+
+
+def cores(process: subprocess.Popen[bytes]) -> set[int]:
+    """The processes in which its models run."""
+    children = subprocess.run(
+        ["ps", "-o", "pid=,args=", "--ppid", str(process.pid)],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    running = (line for line in children.splitlines() if "defunct" not in line)
+    return {int(line.split()[0]) for line in running if "EngineCore" in line}
+
+
+def test_interrupted_it_says_so_and_leaves_no_process(tmp_path: Path) -> None:
+    with (tmp_path / "errors").open("wb") as errors:
+        process = subprocess.Popen(
+            [*BON, "run", QUESTION],
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,
+        )
+
+    def said() -> str:
+        return (tmp_path / "errors").read_text()
+
+    try:
+        wait_for(lambda: "loading judge" in said(), process, said)
+        process.send_signal(signal.SIGINT)  # one engine is up, the other is about to be
+        assert process.wait(timeout=120) == 130, said()
+    finally:
+        process.kill()
+    assert "interrupted" in said()
     left = subprocess.run(
         ["ps", "-o", "pid=,args=", "-s", str(process.pid)],
         capture_output=True,
@@ -324,3 +429,4 @@ def test_interrupted_it_says_so_and_leaves_no_process(tmp_path: Path) -> None:
         check=False,
     )
     assert "bon" not in left.stdout
+    assert "EngineCore" not in left.stdout

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -207,3 +209,26 @@ def test_the_second_interrupt_stops_at_once() -> None:
 
 def test_without_an_interrupt_nothing_is_different() -> None:
     assert interrupted(0, seconds=1, work=0) == ([], True, False)
+
+
+# --- the engine's process ------------------------------------------------------------------------------
+
+PARENT = """
+import multiprocessing
+from bon.generation.engine import children_without_main
+
+with children_without_main():
+    engine = "import time; print('up', flush=True); time.sleep(60); print('outlived it', flush=True)"
+    child = multiprocessing.get_context("spawn").Process(target=exec, args=(engine,))
+    child.start()
+child.join()
+"""
+
+
+def test_no_engine_outlives_the_process_that_started_it() -> None:
+    command = [sys.executable, "-c", PARENT]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == "up\n"
+        parent.kill()
+        assert parent.stdout.read() == ""  # which ends when the child does, for it has inherited it

@@ -5,15 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bon.generation import PromptTooLong, Reply, Request
 from bon.generation.encoding import ChatEncoder
-from bon.generation.vllm import errors_told, start_engine, stop_engine
+from bon.generation.engine import Engine, running
 from bon.types import EngineError
-
-if TYPE_CHECKING:
-    from vllm.v1.engine.async_llm import AsyncLLM
 
 
 @asynccontextmanager
@@ -22,32 +19,31 @@ async def load(
 ) -> AsyncIterator[PoolingBackend]:
     """Start an engine for the reward model `model` and stop it at the end.
 
-    Raises as `bon.generation.vllm.load` does, and `EngineError` for a model that gives no scores.
+    Raises as `bon.generation.engine.running` does, and `EngineError` for a model that gives no scores.
     """
     settings = {"runner": "pooling", **(engine_args or {})}
-    backend = PoolingBackend(*await start_engine(model, settings))
-    try:
+    async with running(model, settings) as engine:
+        backend = PoolingBackend(engine)
         await backend.choose_task(model)
         yield backend
-    finally:
-        await backend.close()
 
 
 class PoolingBackend:
     """A running engine whose replies are scores; made by `load`."""
 
-    def __init__(self, engine: AsyncLLM, identity: str) -> None:
-        self.identity = identity
+    def __init__(self, engine: Engine) -> None:
+        self.identity = engine.identity
         self._engine = engine
-        self._encoder = ChatEncoder(engine.renderer.get_tokenizer())
-        self.capacity = engine.vllm_config.scheduler_config.max_num_seqs
-        self._context = engine.model_config.max_model_len
+        self._encoder = ChatEncoder(engine.llm.renderer.get_tokenizer())
+        self.capacity = engine.llm.vllm_config.scheduler_config.max_num_seqs
+        self._context = engine.llm.model_config.max_model_len
         self._numbers = itertools.count()
         self._task = "classify"
 
     async def choose_task(self, model: str) -> None:
         """A head over the whole text where there is one, else over its tokens, of which the last counts."""
-        known = await self._engine.get_supported_tasks()
+        async with self._engine.call():
+            known = await self._engine.llm.get_supported_tasks()
         task = next((task for task in ("classify", "token_classify") if task in known), None)
         if task is None:
             raise EngineError(
@@ -66,8 +62,8 @@ class PoolingBackend:
         # the reward itself, not what an activation makes of it: it only has to order
         parameters = PoolingParams(task=self._task, use_activation=False)
         number = str(next(self._numbers))
-        with errors_told(self.identity):
-            async for output in self._engine.encode(
+        async with self._engine.call():
+            async for output in self._engine.llm.encode(
                 {"prompt_token_ids": ids}, parameters, number, priority=request.priority
             ):
                 final = output
@@ -78,9 +74,3 @@ class PoolingBackend:
                 f"{self.identity} gives {last.numel()} numbers a response: a scorer gives one"
             )
         return Reply((), len(ids), final.num_cached_tokens or 0, score=float(last))
-
-    async def close(self) -> None:
-        """Stop the engine's process."""
-        engine = self._engine
-        del self._engine
-        await stop_engine(engine)
