@@ -35,6 +35,10 @@ all tournaments of the batch have in common."""
 
 DEFAULT_PRIOR = Prior()
 
+NO_TERMS, NO_ERRORS = np.zeros((1, 2)), np.zeros(2)
+for _constant in (NO_TERMS, NO_ERRORS):
+    _constant.setflags(write=False)
+
 
 @dataclass(frozen=True, eq=False)
 class Fit:
@@ -205,9 +209,8 @@ def _fit_alone(games: Games, prior: Prior, limit: int) -> Strengths:
     strength, steps = climb_alone(games, prior.strength**-2.0, limit)
     if steps > limit:
         _require_converged(np.array([steps]), limit)
-    extra = np.zeros((1, 2))
-    fit = Fit(games, prior, (False, False), strength[None], extra, np.zeros(2))
-    return Strengths(strength, extra[0, 0], extra[0, 1], np.asarray(steps), fit)
+    fit = Fit(games, prior, (False, False), strength[None], NO_TERMS, NO_ERRORS)
+    return Strengths(strength, NO_TERMS[0, 0], NO_TERMS[0, 1], np.asarray(steps), fit)
 
 
 def _first_values(position: Term, tie: Term) -> FloatArray:
