@@ -6,7 +6,6 @@ The format is documented in the README. `SCHEMA` goes up when a reader of the ol
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from bon.types import (
@@ -36,11 +35,11 @@ def result_to_json(result: Result) -> dict[str, Any]:
         "prompt": [{"role": m.role, "content": m.content} for m in result.prompt.messages],
         "answer": result.prompt.answer,
         "candidates": [
-            {**asdict(candidate), "group": group}
+            {**_fields(candidate), "group": group}
             for candidate, group in zip(result.candidates, result.groups, strict=True)
         ],
         "winner": result.winner,
-        "ranking": [asdict(standing) for standing in result.ranking],
+        "ranking": [_fields(standing) for standing in result.ranking],
         "matches": [
             {
                 "a": match.a,
@@ -90,6 +89,11 @@ def totals(result: Result) -> dict[str, Any]:
         "judge_cached_tokens": sum(v.cached_tokens for v in verdicts),
         "judge_output_tokens": sum(v.output_tokens for v in verdicts),
     }
+
+
+def _fields(flat: Candidate | Standing) -> dict[str, Any]:
+    """By name. As `asdict`, which looks for things to copy in every string."""
+    return {name: getattr(flat, name) for name in flat.__dataclass_fields__}
 
 
 def _comparison_to_json(comparison: Comparison) -> dict[str, Any]:

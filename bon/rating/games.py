@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +50,7 @@ class Games:
     sizes: IntArray
     """(B,) candidates of each tournament."""
 
-    @property
+    @cached_property
     def n(self) -> int:
         """The largest tournament's size."""
         if self.tournament is None:

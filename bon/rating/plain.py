@@ -17,7 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from bon.rating.games import FloatArray, Games, tally
-from bon.rating.posterior import FULL_STEP, TOLERANCE, Table, inverted, solved
+from bon.rating.posterior import (
+    FULL_STEP,
+    TOLERANCE,
+    Table,
+    diagonal,
+    inverted,
+    row_sums,
+    solved,
+)
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -66,7 +74,7 @@ def climb_alone(games: Games, precision: float, limit: int) -> tuple[FloatArray,
     rows = np.ones((3, n))
     ones, worth, left, right = rows[0], rows[1], rows[1:].T, rows[:2]
     pair, link = np.empty((n, n)), np.empty((n, n))
-    diagonal, prior = link.ravel()[:: n + 1], precision * ones
+    own, prior = link.ravel()[:: n + 1], precision * ones
 
     def gradient() -> FloatArray:
         """(n,), with the worths and, in ``link``, met / pair brought up to date."""
@@ -76,24 +84,24 @@ def climb_alone(games: Games, precision: float, limit: int) -> tuple[FloatArray,
         slope: FloatArray = points - prior * strength - worth * link.dot(ones)
         return slope
 
-    def curvature() -> FloatArray:
+    def bend() -> FloatArray:
         """Minus the Hessian's diagonal over worth**2; past it, the Hessian over both worths is
         left in ``link``."""
         np.divide(link, pair, link)
-        own: FloatArray = (prior / worth + link.dot(worth)) / worth
-        return own
+        curvature: FloatArray = (prior / worth + link.dot(worth)) / worth
+        return curvature
 
     # Jacobi's step, and once more on the same slopes
-    slope, own = gradient() / worth, curvature()
-    move = (1.0 - 1.0 / n) * slope / own
-    move = (slope + link.dot(move)) / own / worth
+    slope, scale = gradient() / worth, bend()
+    move = (1.0 - 1.0 / n) * slope / scale
+    move = (slope + link.dot(move)) / scale / worth
     if _range(move) < 1.0:
         strength += move
     serves = 0
     for taken in range(1, limit + 1):
         slope = gradient()
         if fresh := not serves:
-            np.negative(curvature(), diagonal)
+            np.negative(bend(), own)
             inverse, scale = inverted(link), ones / worth
         move = scale * inverse.dot(scale * slope)
         length = _range(move)
@@ -168,6 +176,20 @@ def step(table: Table, precision: float, strength: FloatArray) -> FloatArray:
         link.reshape(b, n * n)[:, :: n + 1] = -own
         move = solved(link, -right) / worth
     return np.asarray(move, dtype=np.float64)
+
+
+def curvature(table: Table, precision: float, strength: FloatArray) -> FloatArray:
+    """(B, n, n) minus the Hessian of the log posterior, as ``bon.rating.posterior.slopes`` has it.
+
+    ``table`` is not directed.
+    """
+    worth = np.exp(strength)
+    chance = worth[:, :, None] / _sums(worth)
+    spread: FloatArray = table.count * chance * chance.transpose(0, 2, 1)
+    total = row_sums(spread)
+    np.negative(spread, spread)
+    diagonal(spread)[:] = total + precision
+    return spread
 
 
 def _slopes(
