@@ -326,6 +326,16 @@ def test_no_width_makes_the_page_scroll_sideways(browser: Browser, run: Path, wi
         assert browser.js("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("width", [400, 800, 1440])
+def test_a_match_is_not_covered_by_the_scroll_bar(browser: Browser, run: Path, width: int) -> None:
+    browser.open(run, width=width)
+    browser.read(1)
+    browser.click(".card")
+    browser.wait("document.getElementById('match').open")
+    right = browser.js("document.querySelector('#match').getBoundingClientRect().right")
+    assert right <= browser.js("document.documentElement.clientWidth")
+
+
 def test_dark_and_light_follow_the_system_until_one_is_chosen(opened: Browser) -> None:
     def background(scheme: str) -> str:
         feature = {"name": "prefers-color-scheme", "value": scheme}
