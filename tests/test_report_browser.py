@@ -241,6 +241,23 @@ def test_a_match_shows_both_candidates_and_the_reasoning_in_both_orders(
     assert "Slot one holds" in opened.text("#match")
 
 
+def test_where_nobody_was_compared_no_strength_is_made_up(browser: Browser, tmp_path: Path) -> None:
+    async def nobody(table: Any) -> int:
+        return 1
+
+    browser.open(page(tmp_path / "r.html", [play(nobody, 3), play(n=1), play(n=2)]))
+    for place in (0, 1):
+        browser.read(place)
+        browser.wait("document.querySelector('.ranking')")
+        text = browser.text("#main")
+        assert "0 judge calls ·" in text or "0 judge calls\n" in text
+        assert "strength" not in text
+        assert "chance" not in text
+    browser.read(2)
+    browser.wait("document.querySelector('.card')")
+    assert "strength" in browser.text("#main")
+
+
 # --- the keyboard ---------------------------------------------------------------------------------
 
 
