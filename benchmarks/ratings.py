@@ -18,7 +18,8 @@ Both sides run in turn, each counts its fastest round, and the clock is the proc
 process (wall time for arena-rank, which has threads of its own), so that load on the machine falls
 on both. What a peer would need minutes for runs on a part and is scaled up ("part"). Each side
 gets the input that it likes best: lists for evalica, past its indexing in million_integers; arrays
-for ours; in million_strings both get lists of names. null: the peer is not installed.
+for ours. In million_strings both get lists of names, and in "from lists, indexing in" the same lists
+of integers, which evalica's public function indexes. null: the peer is not installed.
 """
 
 from __future__ import annotations
@@ -437,6 +438,12 @@ def million_integers() -> Iterator[Case]:
             "million_integers", "evalica", "elo", lambda: elo(a, b, s, n=ITEMS),
             evalica_core("elo", many, ITEMS),
             apart=lambda: elo_distance(many, ITEMS), main=False,
+        )  # fmt: skip
+        (first, second), score = many.lists, s.tolist()
+        yield Case(
+            "million_integers", "evalica", "elo, from lists, indexing in",
+            lambda: elo(first, second, score, n=ITEMS),
+            evalica_rate("elo", many), main=False,
         )  # fmt: skip
     for peer, rate in (("choix", choix_rate), ("arena-rank", arena_rate)):
         if load(peer):

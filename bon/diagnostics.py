@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from bon.accuracy import is_right
 from bon.grouping import group
-from bon.rating import bradley_terry, copeland, pagerank, probability_best, win_rate
+from bon.rating import bradley_terry, probability_best
 from bon.rating.components import components_of, reachable
+from bon.rating.counts import counted
 from bon.schema import result_to_json, totals
 from bon.shape import by_rank, cross_table
 from bon.shares import Part, share
@@ -85,12 +85,13 @@ def diagnosed(result: Result, diagnosis: Diagnosis) -> dict[str, Any]:
 
     def plain(value: Any) -> Any:
         if isinstance(value, Part):
-            return asdict(share([value]))
+            part = share([value])
+            return {"hits": part.hits, "of": part.of, "low": part.low, "high": part.high}
         if isinstance(value, Truth):
             return asdict(value)
         return value
 
-    told = {f.name: plain(getattr(diagnosis, f.name)) for f in fields(diagnosis)}
+    told = {name: plain(getattr(diagnosis, name)) for name in Diagnosis.__dataclass_fields__}
     del told["cost"], told["failed"]  # which are the row's `totals` and `error`
     told["void_reasons"] = {str(r): diagnosis.void_reasons.get(r, 0) for r in VoidReason}
     told["agreement"] = {name: diagnosis.agreement.get(name) for name in RATINGS}
@@ -234,10 +235,8 @@ def _rate(results: Sequence[Result]) -> Iterator[_Rated]:
     fit = bradley_terry(first, second, score, n=sizes, tournament=tournament)
     best = probability_best(fit)
     connected = components_of(fit.fit.games)
-    ratings = {"Bradley-Terry": fit.strength} | {
-        name: rating(first, second, score, n=sizes, tournament=tournament)
-        for name, rating in COUNTED.items()
-    }
+    ratings = {"Bradley-Terry": fit.strength} | counted(fit.fit.games)
+    rows = {name: rating.tolist() for name, rating in ratings.items()}
     heard = set(tournament.tolist())
     for t, (result, ranked, seat) in enumerate(zip(results, players, seats, strict=True)):
         groups = [tuple(sorted(ranked[i] for i in group)) for group in connected[t]]
@@ -246,25 +245,23 @@ def _rate(results: Sequence[Result]) -> Iterator[_Rated]:
             yield _Rated({}, None, None, components)
             continue
         winner = seat[result.winner]
-        agreement = {name: _is_best(r[t], winner) for name, r in ratings.items()}
+        agreement = {name: _is_best(row[t], winner) for name, row in rows.items()}
         elo = {seat[s.candidate]: s.elo for s in result.ranking if s.elo is not None}
         if len(elo) == len(seat) > 1:
-            rating = np.array([elo[i] for i in range(len(seat))])
-            agreement["Elo"] = _is_best(rating, winner, ELO_NOISE)
-        others = np.delete(fit.strength[t, : len(seat)], winner)
-        margin = float(fit.strength[t, winner] - others.max()) if len(others) else None
+            agreement["Elo"] = _is_best([elo[i] for i in seat.values()], winner, ELO_NOISE)
+        strength = rows["Bradley-Terry"][t][: len(seat)]
+        others = strength[:winner] + strength[winner + 1 :]
+        margin = strength[winner] - max(others) if others else None
         yield _Rated(agreement if t in heard else {}, margin, float(best[t, winner]), components)
 
 
-COUNTED = {"win rate": win_rate, "Copeland": copeland, "PageRank": pagerank}
-
-RATINGS = ("Bradley-Terry", *COUNTED, "Elo")
+RATINGS = ("Bradley-Terry", "win rate", "Copeland", "PageRank", "Elo")
 
 ELO_NOISE = 0.5
 """Averaged over so many orders and no more, Elo tells candidates no closer than this apart."""
 
 
-def _is_best(rating: npt.NDArray[np.float64], winner: int, slack: float = 1e-9) -> bool:
-    """Whether nobody is rated above the winner; several may share the top."""
-    told = rating[~np.isnan(rating)]
-    return not len(told) or bool(rating[winner] >= told.max() - slack)
+def _is_best(rating: Sequence[float], winner: int, slack: float = 1e-9) -> bool:
+    """Whether nobody is rated above the winner; several may share the top. NaN: not rated."""
+    told = [value for value in rating if value == value]
+    return not told or rating[winner] >= max(told) - slack

@@ -58,20 +58,26 @@ def write_graph(graph_or_result: Graph | Result, path: str | Path) -> None:
     Raises `BonError` for an ending that is not known and for a path that cannot be written.
     """
     path = Path(path)
+    try:
+        writer_of(path)(graph_or_result, path)
+    except OSError as error:
+        raise BonError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def writer_of(path: Path) -> Callable[[Graph | Result, Path], None]:
+    """What writes graphs with the ending of `path`; raises `BonError` where nothing does."""
     writer = WRITERS.get(path.suffix.lower())
     if writer is None:
         raise BonError(
             f"cannot write {path.name!r}: a graph's ending is one of {' '.join(WRITERS)}"
         )
-    try:
-        writer(graph_or_result, path)
-    except OSError as error:
-        raise BonError(f"cannot write {path}: {error.strerror or error}") from error
+    return writer
 
 
 def _graph_attributes(result: Result) -> dict[str, Any]:
     known: dict[str, Any] = {
-        "id": printable(result.prompt.id),
+        # not "id": networkx takes that out of the graph for GraphML, and reads it back no more
+        "prompt_id": printable(result.prompt.id),
         "prompt": printable(result.prompt.text),
         "comparisons": len(result.comparisons),
         "voids": sum(c.verdict.outcome is Outcome.VOID for c in result.comparisons),

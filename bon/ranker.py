@@ -25,22 +25,27 @@ def rank(
     nothing, nor does a match that a coin decided. Strengths are maximum a posteriori, so a bracket's
     undefeated winner stays finite. Elo is given where everybody met everybody.
     """
-    decided = [(c, c.score_first) for c in comparisons]
-    games = [(c.first, c.second, score) for c, score in decided if score is not None]
-    first = np.array([a for a, _, _ in games], dtype=np.int64)
-    second = np.array([b for _, b, _ in games], dtype=np.int64)
-    score = np.array([s for _, _, s in games], dtype=np.float64)
+    decided = [(c.first, c.second, c.score_first) for c in comparisons]
+    games = [(a, b, score) for a, b, score in decided if score is not None]
+    first, second, score = ([game[k] for game in games] for k in range(3))
     fit = bradley_terry(first, second, score, n=seats)
+    strength, error = fit.strength.tolist(), fit.se.tolist()
+    wins, losses = [0.0] * seats, [0.0] * seats
+    for a, b, won in games:
+        wins[a] += won
+        wins[b] += 1.0 - won
+        losses[a] += 1.0 - won
+        losses[b] += won
     ratings = _elo(seats, matches)
-    rest = sorted(set(range(seats)) - set(order), key=lambda seat: (-fit.strength[seat], seat))
+    rest = sorted(set(range(seats)) - set(order), key=lambda seat: (-strength[seat], seat))
     return [
         Standing(
             candidate=seat,
             rank=place,
-            wins=float(score[first == seat].sum() + (1.0 - score[second == seat]).sum()),
-            losses=float((1.0 - score[first == seat]).sum() + score[second == seat].sum()),
-            strength=float(fit.strength[seat]),
-            strength_se=float(fit.se[seat]),
+            wins=wins[seat],
+            losses=losses[seat],
+            strength=strength[seat],
+            strength_se=error[seat],
             elo=None if ratings is None else float(ratings[seat]),
         )
         for place, seat in enumerate([*order, *rest], start=1)

@@ -5,9 +5,9 @@ The format is documented in the README. `SCHEMA` goes up when a reader of the ol
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from bon.types import (
     BonError,
@@ -36,11 +36,11 @@ def result_to_json(result: Result) -> dict[str, Any]:
         "prompt": [{"role": m.role, "content": m.content} for m in result.prompt.messages],
         "answer": result.prompt.answer,
         "candidates": [
-            {**asdict(candidate), "group": group}
+            {**_fields(candidate), "group": group}
             for candidate, group in zip(result.candidates, result.groups, strict=True)
         ],
         "winner": result.winner,
-        "ranking": [asdict(standing) for standing in result.ranking],
+        "ranking": [_fields(standing) for standing in result.ranking],
         "matches": [
             {
                 "a": match.a,
@@ -70,9 +70,13 @@ def result_from_json(row: Mapping[str, Any]) -> Result:
             f"this result has schema {schema}, newer than {SCHEMA}: upgrade bon to read it"
         )
     try:
-        return _result_from_json(row)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+        result = _result_from_json(row)
+        wrong = next(_wrong(result), None)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise BonError(f"this result is damaged: {type(error).__name__} at {error}") from error
+    if wrong is not None:
+        raise BonError(f"this result is damaged: {wrong}")
+    return result
 
 
 def totals(result: Result) -> dict[str, Any]:
@@ -90,6 +94,11 @@ def totals(result: Result) -> dict[str, Any]:
         "judge_cached_tokens": sum(v.cached_tokens for v in verdicts),
         "judge_output_tokens": sum(v.output_tokens for v in verdicts),
     }
+
+
+def _fields(flat: Candidate | Standing) -> dict[str, Any]:
+    """By name. As `asdict`, which looks for things to copy in every string."""
+    return {name: getattr(flat, name) for name in flat.__dataclass_fields__}
 
 
 def _comparison_to_json(comparison: Comparison) -> dict[str, Any]:
@@ -151,6 +160,57 @@ def _result_from_json(row: Mapping[str, Any]) -> Result:
         error=row["error"],
         cut_short=row["cut_short"],
     )
+
+
+def _wrong(result: Result) -> Iterator[str]:
+    """What whoever works with the result would stumble over."""
+    parts: list[tuple[str, Sequence[Any]]] = [
+        ("prompt", [result.prompt]),
+        ("message", result.prompt.messages),
+        ("candidate", result.candidates),
+        ("standing", result.ranking),
+        ("match", result.matches),
+        ("comparison", result.comparisons),
+        ("verdict", [c.verdict for c in result.comparisons]),
+    ]
+    for what, things in parts:
+        for place, thing in enumerate(things):
+            for field, kinds in KINDS[type(thing)]:
+                if not isinstance(value := getattr(thing, field), kinds):
+                    yield f"{what} {place} has {type(value).__name__} for its {field}"
+    named: list[tuple[str, int | None]] = [("the winner", result.winner)]
+    named += [(f"group {place}", group) for place, group in enumerate(result.groups)]
+    named += [(f"standing {place}", s.candidate) for place, s in enumerate(result.ranking)]
+    named += [
+        (f"comparison {place}", seat)
+        for place, c in enumerate(result.comparisons)
+        for seat in (c.first, c.second)
+    ]
+    named += [
+        (f"match {place}", seat)
+        for place, m in enumerate(result.matches)
+        for seat in (m.a, m.b, m.winner)
+    ]
+    seats = range(len(result.candidates))
+    for what, seat in named:
+        if seat is not None and seat not in seats:
+            yield f"{what} names candidate {seat!r:.40} of {len(seats)}"
+
+
+def _kinds(of: type) -> list[tuple[str, tuple[type, ...]]]:
+    """The fields of a dataclass with the types they take, but for tuples; a float may be whole."""
+    taken = []
+    for field, hint in get_type_hints(of).items():
+        kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+        if not any(map(get_origin, kinds)):
+            taken.append((field, (*kinds, int) if float in kinds else kinds))
+    return taken
+
+
+KINDS = {
+    part: _kinds(part)
+    for part in (Prompt, Message, Candidate, Standing, Match, Comparison, Verdict)
+}
 
 
 def _comparison_from_json(row: Mapping[str, Any]) -> Comparison:

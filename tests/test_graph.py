@@ -126,10 +126,13 @@ def test_a_file_gives_the_same_graph_with_the_same_types(
 
 @pytest.mark.parametrize("ending", [".graphml", ".json"])
 def test_a_file_keeps_what_is_known_of_the_whole_graph(ending: str, tmp_path: Path) -> None:
-    graph = comparison_graph(play())
+    graph = comparison_graph(play(identity="spiders/2"))
+    known = dict(graph.graph)
     write_graph(graph, tmp_path / f"g{ending}")
+    assert graph.graph == known, "writing a graph takes nothing out of it"
     kept = read_back(tmp_path / f"g{ending}").graph
-    assert {key: kept[key] for key in graph.graph} == graph.graph
+    assert {key: kept[key] for key in known} == known
+    assert known["prompt_id"] == "spiders/2"
 
 
 def test_dot_quotes_whatever_a_candidate_says(tmp_path: Path) -> None:

@@ -181,6 +181,32 @@ def test_the_plain_model_and_the_general_one_agree(played: Played) -> None:
     assert plain.se == pytest.approx(general.se, abs=1e-9)
 
 
+@settings(max_examples=60)
+@given(
+    n=st.sampled_from([2, 4, 16, 40]),
+    spread=st.sampled_from([0.0, 0.3, 1.0, 4.0, 30.0]),
+    games=st.sampled_from([1, 12, 400]),
+    trust=st.sampled_from([0.05, 1.75, 50.0]),
+    seed=st.integers(0, 99),
+)
+def test_a_tournament_alone_climbs_to_the_top(
+    n: int, spread: float, games: int, trust: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    first = rng.integers(0, n, games)
+    second = (first + rng.integers(1, n, games)) % n
+    strength = spread * rng.normal(size=n)
+    score = (np.tanh((strength[first] - strength[second]) / 2) > 2 * rng.random(games) - 1) * 1.0
+    found = bradley_terry(first, second, score, n=n, prior=Prior(trust)).strength
+    chance = 0.5 + 0.5 * np.tanh((found[first] - found[second]) / 2)
+    slope = -found / trust**2
+    np.add.at(slope, first, score - chance)
+    np.add.at(slope, second, chance - score)
+    # the log posterior curves by at least 1 / trust**2 in every direction
+    assert np.linalg.norm(slope) * trust**2 < 1e-8 * max(1.0, trust**2)
+    assert found.sum() == pytest.approx(0.0, abs=1e-9 * max(1.0, trust**2))
+
+
 @given(tournaments())
 def test_slots_mirror(played: Played) -> None:
     mirrored = Played(played.n, [(b, a, 1.0 - s, w) for a, b, s, w in played.rows])
@@ -272,6 +298,16 @@ def plain_elo(n: int, rows: list[Row]) -> list[float]:
 @given(tournaments())
 def test_elo_reads_game_after_game(played: Played) -> None:
     assert played.rate(elo) == pytest.approx(plain_elo(played.n, played.rows), abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [2, 16, 256, 257])  # winners and losers as bytes, and as a list
+def test_elo_of_decided_games_reads_game_after_game(n: int) -> None:
+    rng = np.random.default_rng(n)
+    first = rng.integers(0, n, 600)
+    second = (first + rng.integers(1, n, 600)) % n
+    score = rng.integers(0, 2, 600).astype(float)
+    rows = [(a, b, s, 1.0) for a, b, s in zip(first.tolist(), second.tolist(), score, strict=True)]
+    assert elo(first, second, score, n=n) == pytest.approx(plain_elo(n, rows), abs=1e-9)
 
 
 @given(tournaments(weights=(1.0,)))

@@ -241,6 +241,23 @@ def test_a_match_shows_both_candidates_and_the_reasoning_in_both_orders(
     assert "Slot one holds" in opened.text("#match")
 
 
+def test_where_nobody_was_compared_no_strength_is_made_up(browser: Browser, tmp_path: Path) -> None:
+    async def nobody(table: Any) -> int:
+        return 1
+
+    browser.open(page(tmp_path / "r.html", [play(nobody, 3), play(n=1), play(n=2)]))
+    for place in (0, 1):
+        browser.read(place)
+        browser.wait("document.querySelector('.ranking')")
+        text = browser.text("#main")
+        assert "0 judge calls ·" in text or "0 judge calls\n" in text
+        assert "strength" not in text
+        assert "chance" not in text
+    browser.read(2)
+    browser.wait("document.querySelector('.card')")
+    assert "strength" in browser.text("#main")
+
+
 # --- the keyboard ---------------------------------------------------------------------------------
 
 
@@ -324,6 +341,16 @@ def test_no_width_makes_the_page_scroll_sideways(browser: Browser, run: Path, wi
     for place in range(5):
         browser.read(place)
         assert browser.js("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [400, 800, 1440])
+def test_a_match_is_not_covered_by_the_scroll_bar(browser: Browser, run: Path, width: int) -> None:
+    browser.open(run, width=width)
+    browser.read(1)
+    browser.click(".card")
+    browser.wait("document.getElementById('match').open")
+    right = browser.js("document.querySelector('#match').getBoundingClientRect().right")
+    assert right <= browser.js("document.documentElement.clientWidth")
 
 
 def test_dark_and_light_follow_the_system_until_one_is_chosen(opened: Browser) -> None:

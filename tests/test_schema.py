@@ -150,6 +150,33 @@ def test_a_field_of_the_wrong_kind_is_damage(field: str, value: object) -> None:
         result_from_json({**played(), field: value})
 
 
+@pytest.mark.parametrize(
+    ("part", "field", "value", "told"),
+    [
+        ("candidates", "text", None, "candidate 1 has NoneType for its text"),
+        ("candidates", "tokens", "9", "candidate 1 has str for its tokens"),
+        ("ranking", "strength", "strong", "standing 1 has str for its strength"),
+        ("ranking", "candidate", 99, "standing 1 names candidate 99 of 4"),
+        ("comparisons", "first", 4, "comparison 1 names candidate 4 of 4"),
+        ("comparisons", "reasoning", ["so"], "verdict 1 has list for its reasoning"),
+        ("matches", "winner", -1, "match 1 names candidate -1 of 4"),
+        ("candidates", "group", 1.5, "group 1 names candidate 1.5 of 4"),
+    ],
+)
+def test_what_would_be_stumbled_over_later_is_damage(
+    part: str, field: str, value: object, told: str
+) -> None:
+    row = played()
+    row[part][1][field] = value
+    with pytest.raises(BonError, match=f"this result is damaged: {told}"):
+        result_from_json(row)
+
+
+def test_a_winner_who_is_not_there_is_damage() -> None:
+    with pytest.raises(BonError, match="the winner names candidate 77 of"):
+        result_from_json({**played(), "winner": 77})
+
+
 def test_an_unknown_outcome_and_a_void_without_reason_are_damage() -> None:
     for change in ({"outcome": "draw"}, {"outcome": "void", "void_reason": None}):
         row = played()

@@ -6,6 +6,7 @@ import io
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import networkx as nx
 import orjson
 import pytest
 from click.testing import CliRunner
@@ -16,6 +17,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from bon.cli import cli
+from bon.graph import WRITERS
 from bon.report.terminal import show_result
 from bon.schema import result_to_json
 from bon.strategies.knockout import knockout
@@ -187,6 +189,25 @@ def test_facts_tell_what_went_wrong_in_this_tournament() -> None:
 
 
 # --- bad input ------------------------------------------------------------------------------------
+
+
+def test_its_graph_is_written_by_ending(tmp_path: Path) -> None:
+    file = write(tmp_path / "r.jsonl", play(n=3, identity="a"), play(n=4, identity="b"))
+    for ending in WRITERS:
+        assert show(file, "b", "--graph", tmp_path / f"b{ending}") == ""
+        assert (tmp_path / f"b{ending}").stat().st_size > 0
+    graph = nx.read_graphml(tmp_path / "b.graphml", force_multigraph=True)
+    assert len(graph) == 4
+    assert graph.graph["prompt_id"] == "b"
+
+
+def test_a_graph_of_nobody_knows_whom_or_how_is_refused(tmp_path: Path) -> None:
+    file = write(tmp_path / "r.jsonl", play(n=3, identity="a"), play(n=4, identity="b"))
+    told = refusal(file, "a", "--graph", tmp_path / "a.gif")
+    assert "a.gif" in told
+    assert all(ending in told for ending in WRITERS)
+    assert "ID" in refusal(file, "--graph", tmp_path / "a.svg")
+    assert "cannot write" in refusal(file, "a", "--graph", tmp_path / "none" / "a.svg")
 
 
 def test_an_empty_file_is_said_to_be_one(tmp_path: Path) -> None:

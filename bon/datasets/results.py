@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+from orjson import loads
 
 from bon.datasets.files import BadRow, format_of, json_lines, json_object, read_rows
 from bon.schema import result_from_json
@@ -23,9 +27,28 @@ def read_results(path: str | Path) -> Iterator[Result]:
         if isinstance(row, BadRow):
             raise BonError(f"{path}, line {row.line}: {row.reason}")
         try:
-            yield result_from_json(row.data)
+            yield result_from_json(_unfolded(row.data))
         except BonError as error:
             raise BonError(f"{path}, line {row.line}: {error}") from None
+
+
+FOLDED = (
+    "schema", "prompt", "candidates", "winner", "ranking", "matches", "comparisons", "provenance",
+)  # fmt: skip
+"""Fields that a table may hold as JSON text: a CSV file holds all of them so."""
+
+
+def _unfolded(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A result as it was before it became a row of cells, where an empty one is nothing."""
+    if "schema" not in row:
+        return row
+    cells = {name: value for name in FOLDED if isinstance(value := row.get(name), str) and value}
+    found = dict.fromkeys(("answer", "winner", "error", "cut_short")) | {
+        k: v for k, v in row.items() if v != ""
+    }
+    with suppress(ValueError):  # what is no JSON is damage, which whoever reads the result tells
+        found |= {name: loads(text) for name, text in cells.items()}
+    return found
 
 
 def _json_results(path: Path) -> Iterator[Result]:

@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from bon.rating.games import FloatArray, Games, check, chunks, tally
+from bon.rating.games import FloatArray, Games, IntArray, check, chunks, tally
+from bon.rating.posterior import row_sums
 
 
 def points(
@@ -71,8 +72,7 @@ def copeland(
     games = check(first, second, score, n, tournament, weight)
     net = np.zeros((len(games.sizes), games.n))
     for where, part in chunks(games):
-        won = pair_points(part)
-        net[where, : part.n] = np.sign(won - won.transpose(0, 2, 1)).sum(2)
+        net[where, : part.n] = _net(pair_points(part))
     return games.shaped(net)
 
 
@@ -95,17 +95,42 @@ def pagerank(
     games = check(first, second, score, n, tournament, weight)
     share = np.zeros((len(games.sizes), games.n))
     for where, part in chunks(games):
-        seated = np.arange(part.n) < part.sizes[:, None]
-        size = np.maximum(part.sizes, 1)[:, None]
-        lost = pair_points(part).transpose(0, 2, 1)  # row: the loser, column: to whom
-        total = lost.sum(2)
-        somewhere = (seated[:, None, :] / size[:, :, None]) * (total == 0.0)[:, :, None]
-        step = somewhere + lost / np.where(total == 0.0, 1.0, total)[:, :, None]
-        restart = (1.0 - damping) * seated / size
-        balance = np.eye(part.n) - damping * step.transpose(0, 2, 1)
-        settled = np.linalg.solve(balance, restart[:, :, None])[:, :, 0]
-        share[where, : part.n] = settled * seated
+        share[where, : part.n] = _walked(pair_points(part), part.sizes, damping)
     return games.shaped(share)
+
+
+def counted(games: Games) -> dict[str, FloatArray]:
+    """Win rate, Copeland and PageRank (damping .85) of comparisons checked and added up once."""
+    rate, net, share = (np.zeros((len(games.sizes), games.n)) for _ in range(3))
+    for where, part in chunks(games):
+        won, seats = pair_points(part), slice(part.n)
+        gained = row_sums(won)
+        rate[where, seats] = _ratio(gained, gained + won.sum(1))
+        net[where, seats] = _net(won)
+        share[where, seats] = _walked(won, part.sizes, 0.85)
+    found = {"win rate": rate, "Copeland": net, "PageRank": share}
+    return {name: games.shaped(rating) for name, rating in found.items()}
+
+
+def _net(won: FloatArray) -> FloatArray:
+    """(B, n) Copeland's count."""
+    return row_sums(np.sign(won - won.transpose(0, 2, 1)))
+
+
+def _walked(won: FloatArray, sizes: IntArray, damping: float) -> FloatArray:
+    """(B, n) PageRank, 0 on padding."""
+    n = won.shape[1]
+    seated = np.arange(n) < sizes[:, None]
+    size = np.maximum(sizes, 1)[:, None]
+    lost = won.transpose(0, 2, 1)  # row: the loser, column: to whom
+    total = won.sum(1)
+    never = total == 0.0
+    step = lost / (total + never)[:, :, None]
+    step += (seated[:, None, :] / size[:, :, None]) * never[:, :, None]
+    restart = (1.0 - damping) * seated / size
+    balance = np.eye(n) - damping * step.transpose(0, 2, 1)
+    settled: FloatArray = np.linalg.solve(balance, restart[:, :, None])[:, :, 0]
+    return settled * seated
 
 
 def pair_points(games: Games) -> FloatArray:

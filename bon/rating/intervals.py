@@ -49,8 +49,8 @@ def probability_best(strengths: Strengths, draws: int = DRAWS) -> FloatArray:
         for low in range(0, len(where) if n else 0, width):
             part = slice(low, low + width)
             sample = centre[part, :, None] + root[part] @ normal_table(n, draws)
-            for number, best in zip(where[part].tolist(), sample.argmax(1), strict=True):
-                chance[number, :n] = np.bincount(best, minlength=n) / draws
+            leads = np.count_nonzero(sample == sample.max(1, keepdims=True), axis=2)
+            chance[where[part], :n] = leads / leads.sum(1, keepdims=True)
     return games.shaped(chance)
 
 

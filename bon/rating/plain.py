@@ -16,8 +16,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bon.rating.games import FloatArray, Games
-from bon.rating.posterior import FULL_STEP, TOLERANCE, Table, solved
+from bon.rating.games import FloatArray, Games, tally
+from bon.rating.posterior import (
+    FULL_STEP,
+    TOLERANCE,
+    Table,
+    diagonal,
+    inverted,
+    row_sums,
+    solved,
+)
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -30,58 +38,112 @@ JACOBI_STEPS = 3
 """Steps without a solve before those with one: each leaves about a sixth of the error on a
 round robin, for a tenth of the price."""
 
-JACOBI_STEPS_ALONE = 2
-"""As above, where NumPy's calls cost more than the arithmetic: half the price of a step with a solve."""
+SHRINK = 2.0
+"""Wins and losses added to everyone's, which makes the log odds of win rates a straight line in the
+strengths of a round robin up to its ends, about."""
 
-largest, smallest = np.maximum.reduce, np.minimum.reduce
+BEND = 0.32
+"""How much steeper that line is for every unit of the log odds' mean square. As near as ``STRETCH``
+and a step, for next to nothing. Fitted on round robins of 4 to 64 candidates."""
+
+EXACT = TOLERANCE**2
+"""Newton's error after a step of TOLERANCE: strengths this near the top (log odds) are there."""
+
+NEAR = 0.25
+"""A step no longer than this leads so near the top that its inverse serves for the next ones."""
+
+SERVED = 4
+"""Steps that an inverse serves for, at most."""
 
 
 @np.errstate(all="ignore")
 def climb_alone(games: Games, precision: float, limit: int) -> tuple[FloatArray, int]:
     """Strengths (n,) and Newton steps taken; ``limit`` + 1 says not converged.
 
-    ``precision`` is that of the strengths' normal prior, above 0.
+    ``precision`` is that of the strengths' normal prior, above 0. One step without a solve, then
+    Newton's. Once one of these is short, its inverse (half of its price) serves for the next
+    too: over a distance D curvatures change by a factor of at most exp(D) (``FULL_STEP`` has the
+    source), by a third of that as a rule, so that each leaves less than D of the way.
     """
-    n, first, second = games.n, games.first, games.second
-    lift = games.score - 0.5
-    if games.weight is not None:
-        lift *= games.weight
-    met = np.bincount(first * n + second, games.weight, n * n).reshape(n, n)
-    met = met + met.T
-    ones = np.ones(n)
-    surplus = np.bincount(first, lift, n) - np.bincount(second, lift, n)
-    points = 0.5 * met.dot(ones) + surplus
-    won = points + 0.5
-    strength = STRETCH * np.log(won / (won - 2.0 * surplus))
-    pull = 1.0 - 1.0 / max(1, n)
+    n = games.n
+    if n == 0:
+        return np.zeros(0), 1
+    met, points, lost, total = _sums_alone(games, n)
+    strength = opening(points, lost, total, precision)
+    # between two rows of ones: the sum of every two worths is then a product of small matrices
+    rows = np.ones((3, n))
+    ones, worth, left, right = rows[0], rows[1], rows[1:].T, rows[:2]
+    pair, link = np.empty((n, n)), np.empty((n, n))
+    own, prior = link.ravel()[:: n + 1], precision * ones
 
-    def slopes() -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        worth = np.exp(strength)
-        pair = worth[:, None] + worth
-        link = met / pair
-        expected = link.dot(ones) * worth
-        gradient = points - expected - precision * strength
-        link /= pair
-        total = expected - link.dot(ones) * worth * worth + precision
-        return worth, link, gradient, total
+    def gradient() -> FloatArray:
+        """(n,), with the worths and, in ``link``, met / pair brought up to date."""
+        np.exp(strength, worth)
+        left.dot(right, pair)
+        np.divide(met, pair, link)
+        slope: FloatArray = points - prior * strength - worth * link.dot(ones)
+        return slope
 
-    for _ in range(JACOBI_STEPS_ALONE):
-        _, _, gradient, total = slopes()
-        move = pull * gradient / total
-        if not largest(np.abs(move), initial=0.0) < 1.0:
-            break
+    def bend() -> FloatArray:
+        """Minus the Hessian's diagonal over worth**2; past it, the Hessian over both worths is
+        left in ``link``."""
+        np.divide(link, pair, link)
+        curvature: FloatArray = (prior / worth + link.dot(worth)) / worth
+        return curvature
+
+    # Jacobi's step, and once more on the same slopes
+    slope, scale = gradient() / worth, bend()
+    move = (1.0 - 1.0 / n) * slope / scale
+    move = (slope + link.dot(move)) / scale / worth
+    if _range(move) < 1.0:
         strength += move
+    serves = 0
     for taken in range(1, limit + 1):
-        worth, link, gradient, total = slopes()
-        link.ravel()[:: n + 1] = total / (-worth * worth)
-        move = solved(link, gradient / -worth) / worth
-        length = float(largest(move, initial=0.0) - smallest(move, initial=0.0))
-        if length > FULL_STEP:
-            move *= math.log1p(length) / length
-        strength += move
-        if length <= TOLERANCE:
+        slope = gradient()
+        if fresh := not serves:
+            np.negative(bend(), own)
+            inverse, scale = inverted(link), ones / worth
+        move = scale * inverse.dot(scale * slope)
+        length = _range(move)
+        if fresh:
+            reach, serves = length, SERVED if length <= NEAR else 0
+            if length > FULL_STEP:
+                move *= math.log1p(length) / length
+        else:
+            serves -= 1
+        strength -= move
+        if reach * length <= EXACT:
             return strength, taken
     return strength, limit + 1
+
+
+def _range(values: FloatArray) -> float:
+    # half of what NumPy's max takes for so few
+    return float(values[values.argmax()] - values[values.argmin()])
+
+
+def _sums_alone(games: Games, n: int) -> tuple[FloatArray, FloatArray, FloatArray, float]:
+    """Weight of games (n, n), of wins (n,), of losses (n,), of all games."""
+    first, second, won, total = games.first, games.second, games.score, float(len(games.first))
+    lost = 1.0 - won
+    if games.weight is not None:
+        won, lost, total = won * games.weight, lost * games.weight, float(games.weight.sum())
+    table = tally(first * n + second, won, (n, n))
+    table += tally(second * n + first, lost, (n, n))
+    ones = np.ones(n)
+    return table + table.T, table.dot(ones), ones.dot(table), total
+
+
+def opening(points: FloatArray, lost: FloatArray, total: float, precision: float) -> FloatArray:
+    """(n,) strengths to climb from: the log odds of shrunken win rates, times what is right for
+    candidates who are nearly equal, bent.
+    """
+    n = len(points)
+    odds: FloatArray = np.log((points + SHRINK) / (lost + SHRINK))
+    games = 2.0 * total / n
+    bent = 1.0 + BEND * min(float(odds.dot(odds)) / n, 2.0)
+    odds *= bent * (games + 2.0 * SHRINK) / (games * n / max(1, n - 1) + 4.0 * precision)
+    return odds
 
 
 @np.errstate(all="ignore")
@@ -114,6 +176,20 @@ def step(table: Table, precision: float, strength: FloatArray) -> FloatArray:
         link.reshape(b, n * n)[:, :: n + 1] = -own
         move = solved(link, -right) / worth
     return np.asarray(move, dtype=np.float64)
+
+
+def curvature(table: Table, precision: float, strength: FloatArray) -> FloatArray:
+    """(B, n, n) minus the Hessian of the log posterior, as ``bon.rating.posterior.slopes`` has it.
+
+    ``table`` is not directed.
+    """
+    worth = np.exp(strength)
+    chance = worth[:, :, None] / _sums(worth)
+    spread: FloatArray = table.count * chance * chance.transpose(0, 2, 1)
+    total = row_sums(spread)
+    np.negative(spread, spread)
+    diagonal(spread)[:] = total + precision
+    return spread
 
 
 def _slopes(

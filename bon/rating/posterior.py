@@ -190,6 +190,14 @@ def solved(matrix: npt.NDArray[Any], right: npt.NDArray[Any]) -> FloatArray:
         return np.full(right.shape, np.nan)
 
 
+def inverted(matrix: FloatArray) -> FloatArray:
+    """Inverse (n, n) of a matrix; NaN where rounding has made it singular."""
+    try:
+        return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        return np.full(matrix.shape, np.nan)
+
+
 def gauge(seated: BoolArray) -> FloatArray:
     """(B, n, n) projection on the common shift of the seated."""
     size = np.maximum(seated.sum(1), 1)[:, None, None]

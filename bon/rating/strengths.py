@@ -25,7 +25,7 @@ import numpy.typing as npt
 from bon.rating.climb import climb
 from bon.rating.components import Components, components_of, strongly_connected
 from bon.rating.games import BoolArray, FloatArray, Games, IntArray, NotConverged, check, chunks
-from bon.rating.plain import climb_alone
+from bon.rating.plain import climb_alone, curvature
 from bon.rating.posterior import TIE_AT_REST, Prior, Table, gauge, slopes, tabulate
 from bon.rating.shared import shared_terms
 
@@ -34,6 +34,10 @@ Term = float | Literal["fit", "shared"]
 all tournaments of the batch have in common."""
 
 DEFAULT_PRIOR = Prior()
+
+NO_TERMS, NO_ERRORS = np.zeros((1, 2)), np.zeros(2)
+for _constant in (NO_TERMS, NO_ERRORS):
+    _constant.setflags(write=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +65,14 @@ class Fit:
         Padding and, without a prior, the common shift are in it with variance 1.
         """
         for where, games in chunks(self.games):
-            table = tabulate(games, directed=True)
-            ended = self.strength[where, : games.n], self.extra[where]
-            _, curvature = slopes(table, self.prior, *ended, self.fitted)
-            yield where, table, np.asarray(np.linalg.inv(curvature), dtype=np.float64)
+            ended = self.strength[where, : games.n]
+            if self.prior is None or self.directed:
+                table = tabulate(games, directed=True)
+                _, bend = slopes(table, self.prior, ended, self.extra[where], self.fitted)
+            else:
+                table = tabulate(games, directed=False)
+                bend = curvature(table, self.prior.strength**-2.0, ended)
+            yield where, table, np.asarray(np.linalg.inv(bend), dtype=np.float64)
 
     def strength_covariances(self) -> Iterator[tuple[IntArray, FloatArray]]:
         """Tournament numbers and (tournaments, n, n) covariances of strengths, 0 on padding.
@@ -179,7 +187,7 @@ def bradley_terry(
     Source: Bradley and Terry, Biometrika 39 (1952); Davidson, JASA 65 (1970).
     """
     games = check(first, second, score, n, tournament, weight)
-    if tournament is None and prior is not None and position == 0.0 and tie == 0.0:
+    if len(games.sizes) == 1 and prior is not None and position == 0.0 and tie == 0.0:
         return _fit_alone(games, prior, max_iterations)
     if prior is None:
         _require_likelihood_with_a_top(games)
@@ -196,8 +204,7 @@ def bradley_terry(
         climbed = climb(table, prior, extra[where], fitted, max_iterations)
         strength[where, : part.n], extra[where], steps[where] = climbed
     _require_converged(steps, max_iterations)
-    # a tournament alone gives plain numbers where a batch gives arrays
-    tag = 0 if games.tournament is None else slice(None)
+    tag = _tag(games)
     return Strengths(games.shaped(strength), extra[tag, 0], extra[tag, 1], steps[tag], fit)
 
 
@@ -205,9 +212,15 @@ def _fit_alone(games: Games, prior: Prior, limit: int) -> Strengths:
     strength, steps = climb_alone(games, prior.strength**-2.0, limit)
     if steps > limit:
         _require_converged(np.array([steps]), limit)
-    extra = np.zeros((1, 2))
-    fit = Fit(games, prior, (False, False), strength[None], extra, np.zeros(2))
-    return Strengths(strength, extra[0, 0], extra[0, 1], np.asarray(steps), fit)
+    fit = Fit(games, prior, (False, False), strength[None], NO_TERMS, NO_ERRORS)
+    tag = _tag(games)
+    taken = np.array([steps])[tag]
+    return Strengths(fit.strength[tag], NO_TERMS[tag, 0], NO_TERMS[tag, 1], taken, fit)
+
+
+def _tag(games: Games) -> int | slice:
+    """A tournament alone gives plain numbers where a batch gives arrays."""
+    return 0 if games.tournament is None else slice(None)
 
 
 def _first_values(position: Term, tie: Term) -> FloatArray:

@@ -57,9 +57,9 @@ function factsOf(result, row) {
   return [
     result.provenance.strategy,
     plural(result.candidates.length, "candidate"),
-    `${plural(row.calls, "judge call")} in ${plural(result.totals.stages, "stage")}`,
-    row.best !== null && `chance that the winner is the best ${percent(row.best)}`,
-    row.margin !== null && `margin ${signed(row.margin)}`,
+    plural(row.calls, "judge call") + (row.calls > 0 ? ` in ${plural(result.totals.stages, "stage")}` : ""),
+    isRated(result) && row.best !== null && `chance that the winner is the best ${percent(row.best)}`,
+    isRated(result) && row.margin !== null && `margin ${signed(row.margin)}`,
     row.flips > 0 && plural(row.flips, "flip"),
     row.coins > 0 && `${plural(row.coins, "match").replace("matchs", "matches")} decided by coin`,
     row.voids > 0 && plural(row.voids, "void"),
@@ -69,7 +69,13 @@ function factsOf(result, row) {
     .join(" · ");
 }
 
+/** Whether any verdict speaks: without one, strengths are the prior's alone. */
+function isRated(result) {
+  return result.comparisons.some((c) => c.outcome !== "void");
+}
+
 function drawRanking(result) {
+  const rated = isRated(result);
   const standings = [...result.ranking].sort((a, b) => a.rank - b.rank);
   const reach = (s) => 1.96 * s.strength_se;
   const low = Math.min(...standings.map((s) => s.strength - reach(s)));
@@ -99,9 +105,9 @@ function drawRanking(result) {
           h("th", { class: "n" }, "rank"),
           h("th", { class: "n" }, "candidate"),
           h("th", {}, "answer"),
-          h("th", { class: "n" }, "won–lost"),
-          h("th", { class: "n" }, "strength"),
-          h("th", {}, "95% interval"),
+          rated && h("th", { class: "n" }, "won–lost"),
+          rated && h("th", { class: "n" }, "strength"),
+          rated && h("th", {}, "95% interval"),
           elo && h("th", { class: "n" }, "Elo"),
           h("th", { class: "n" }, "tokens"),
         ),
@@ -116,9 +122,9 @@ function drawRanking(result) {
             h("td", { class: "n" }, String(s.rank)),
             h("td", { class: "n" }, h("b", {}, String(s.candidate)), sameAs(result, s.candidate)),
             h("td", { class: "says" }, result.page.right && mark(result.page.right[s.candidate]), " ", h("span", { dir: "auto" }, result.page.labels[s.candidate])),
-            h("td", { class: "n" }, `${halves(s.wins)}–${halves(s.losses)}`),
-            h("td", { class: "n" }, signed(s.strength)),
-            h("td", { title: `${signed(s.strength - reach(s))} to ${signed(s.strength + reach(s))}` }, whisker(s)),
+            rated && h("td", { class: "n" }, `${halves(s.wins)}–${halves(s.losses)}`),
+            rated && h("td", { class: "n" }, signed(s.strength)),
+            rated && h("td", { title: `${signed(s.strength - reach(s))} to ${signed(s.strength + reach(s))}` }, whisker(s)),
             elo && h("td", { class: "n" }, s.elo === null ? "" : s.elo.toFixed(0)),
             h("td", { class: "n" }, result.candidates[s.candidate].tokens.toLocaleString("en")),
           ),
