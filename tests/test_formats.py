@@ -110,6 +110,12 @@ def test_csv_cells_are_text_and_lists_in_them_json(tmp_path: Path) -> None:
     assert texts(named) == ["1", "[2]"]
 
 
+def test_candidates_of_a_csv_that_are_no_json_are_told_how_they_are_written(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("prompt,candidates\nq,['a' 'b']\n")
+    [bad] = read_prompts(str(tmp_path / "a.csv"))
+    assert bad == BadRow(2, '`candidates` is no JSON list of candidates, such as ["one", "two"]')
+
+
 def test_rows_of_a_csv_that_do_not_fit_its_header_are_bad(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("prompt,b\nq,1\nq\nq,1,2\n\nq,3\n")
@@ -343,13 +349,25 @@ def test_chats_inside_the_arguments_of_lm_eval(tmp_path: Path) -> None:
     assert texts(prompt) == ["a", "b"]
 
 
-def test_samples_of_lm_eval_without_texts_are_bad_rows(tmp_path: Path) -> None:
-    row = {"doc_id": 1, "arguments": [["q", " a"]], "resps": [[[-1.5, False]]], "target": 0}
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"arguments": [["q", " a"]], "resps": [[[-1.5, False]]]},
+        {
+            "arguments": {
+                "gen_args_0": {"arg_0": "q", "arg_1": " yes"},
+                "gen_args_1": {"arg_0": "q", "arg_1": " no"},
+            },
+            "resps": [[["-1.2", "True"]], [["-3.4", "False"]]],  # it writes them as texts
+        },
+    ],
+)
+def test_samples_of_lm_eval_without_texts_are_bad_rows(tmp_path: Path, row: dict[str, Any]) -> None:
     path = tmp_path / "rows.jsonl"
-    path.write_bytes(orjson.dumps(row))
+    path.write_bytes(orjson.dumps({"doc_id": 1, "target": 0, **row}))
     [bad] = read_prompts(str(path))
     assert isinstance(bad, BadRow)
-    assert "a candidate is neither text nor" in bad.reason
+    assert "these responses are log-likelihoods" in bad.reason
 
 
 # --- writing ------------------------------------------------------------------------------------

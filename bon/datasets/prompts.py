@@ -251,8 +251,12 @@ def _given(row: Row, fields: Fields, *, optional: bool) -> tuple[Candidate, ...]
             raise _missing(names[0], row.data, "--candidates-field names another")
         if value is _ABSENT or value is None or (row.as_text and value == ""):
             return ()
-        return _candidates(_unpacked(value, object) if row.as_text else value, names[0])
+        if row.as_text and isinstance(value := _unpacked(value, object), str):
+            raise BonError(f'`{names[0]}` is no JSON list of candidates, such as ["one", "two"]')
+        return _candidates(value, names[0])
     found: list[Candidate] = []
+    if names == ["resps"] and _asks_for_likelihoods(row.data.get(_LM_EVAL_PROMPT)):
+        raise BonError("these responses are log-likelihoods: there are no texts to choose from")
     for name in names:
         value = _at(row.data, name)
         if value is _ABSENT:
@@ -261,6 +265,19 @@ def _given(row: Row, fields: Fields, *, optional: bool) -> tuple[Candidate, ...]
         right = {"chosen": True, "rejected": False}.get(name)
         found += [replace(_candidate(text), correct=right) for text in texts]
     return tuple(found)
+
+
+def _asks_for_likelihoods(arguments: Any) -> bool:
+    """Whether these arguments of `lm-eval` are a text and its continuation, or a text alone, to be rated.
+
+    Those of a text to be written are a prompt and the settings of the draw, an object.
+    """
+    while isinstance(arguments, list | dict) and arguments and not _is_chat(arguments):
+        inner = list(arguments.values()) if isinstance(arguments, dict) else arguments
+        if not isinstance(inner[0], list | dict):
+            return len(inner) == 2 and isinstance(inner[1], str)
+        arguments = inner[0]
+    return False
 
 
 def _flat(value: Any) -> list[Any]:
