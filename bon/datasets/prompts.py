@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from bon.datasets.files import BadRow, Row, read_rows
+from bon.datasets.files import BadRow, Row, is_unicode, read_rows
 from bon.types import BonError, Candidate, Message, Prompt
 
 TEXT_FIELDS = ("text", "response", "content", "completion", "output", "generated_text")
@@ -321,7 +321,7 @@ def _messages(prompt: Any) -> tuple[Message, ...]:
     if isinstance(prompt, str):
         if not prompt.strip():
             raise BonError("the prompt is empty")
-        if not _is_unicode(prompt):  # an argument of the command line in another encoding
+        if not is_unicode(prompt):  # an argument of the command line in another encoding
             raise BonError("the prompt is not valid UTF-8")
         return (Message("user", prompt),)
     if not isinstance(prompt, list) or not prompt:
@@ -335,14 +335,6 @@ def _messages(prompt: Any) -> tuple[Message, ...]:
     if not any(message["content"].strip() for message in prompt):
         raise BonError("the prompt is empty")
     return tuple(Message(message["role"], message["content"]) for message in prompt)
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _candidates(rows: Any, name: str) -> tuple[Candidate, ...]:
@@ -361,7 +353,7 @@ def _candidate(row: Any) -> Candidate:
         text = next((row[name] for name in TEXT_FIELDS if name in row), None)
     if not isinstance(text, str):
         raise BonError("a candidate is neither text nor an object with the field `text`")
-    if not _is_unicode(text):
+    if not is_unicode(text):
         raise BonError("a candidate is not valid UTF-8")
     return Candidate(
         text,

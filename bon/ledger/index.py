@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -99,9 +100,10 @@ class Index:
     def close(self) -> None:
         """Let go of it; whoever opens it next, on whatever boot, can trust it."""
         if self._write:
-            self._db.execute("COMMIT")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute("DELETE FROM note")
+            with suppress(sqlite3.Error):  # a full disk: the next boot makes it anew
+                self._db.execute("COMMIT")
+                self._db.execute("PRAGMA synchronous = FULL")
+                self._db.execute("DELETE FROM note")
         self._db.close()
 
     def abandon(self) -> None:
