@@ -325,21 +325,24 @@ async def today_part(setting: Setting) -> dict[str, Any]:
 
 
 async def adaptive_part(setting: Setting) -> dict[str, Any]:
-    """`adaptive` against the limit of its own comparisons, through `AsyncLLM`."""
+    """`adaptive` against the limit of its own comparisons."""
     sampled = await candidates_of(setting)
     async with engine(sampled, setting.slots) as backend:
         timed = Stopwatch(backend)
         ours, calls = await timed("adaptive", lambda to: tournaments(sampled, to, setting.adaptive))
-        limit, _ = await timed("limit of adaptive", lambda to: up_front(calls.requests, to))
+        requests = calls.requests
+        limit, _ = await timed("limit of adaptive", lambda to: up_front(requests, to))
+        ids = [backend._prompt_ids(request) for request in requests]
+    offline = _offline(requests, ids, setting.slots)
     return {
-        "adaptive_over_limit": round(ours / limit, 3),
+        "adaptive_over_limit": round(ours / min(limit, offline), 3),
         "adaptive": {
             "strategy": setting.adaptive,
             "prompts": setting.prompts,
             "slots": setting.slots,
-            "comparisons": len(calls.calls),
+            "comparisons": len(requests),
             "judge_tokens": calls.tokens,
-            "seconds": _rounded(ours=ours, limit_async=limit),
+            "seconds": _rounded(ours=ours, limit_async=limit, limit_offline=offline),
         },
     }
 
@@ -354,7 +357,7 @@ async def verifier_part(setting: Setting) -> dict[str, Any]:
     sampled = await candidates_of(setting)
     async with engine(sampled, setting.slots) as backend:
         ours, calls = await Stopwatch(backend)(
-            "pivot", lambda to: tournaments(sampled[::2], to, "pivot:k=2")
+            "pivot", lambda to: tournaments(sampled[::4], to, "pivot:k=2")
         )
     few = sampled[:: setting.loop_share]
     each = round(calls.tokens / len(calls.calls))
@@ -365,7 +368,7 @@ async def verifier_part(setting: Setting) -> dict[str, Any]:
         "verifier_over_ours": round(a_call["verifier"] / a_call["ours"], 2),
         "verifier": {
             "slots": setting.slots,
-            "prompts": {"ours": len(sampled[::2]), "verifier": len(few)},
+            "prompts": {"ours": len(sampled[::4]), "verifier": len(few)},
             "calls": {"ours": len(calls.calls), "verifier": their_calls},
             "tokens_a_call": each,
             "seconds_a_call": {name: round(seconds, 4) for name, seconds in a_call.items()},
