@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -494,9 +495,10 @@ def test_csv_is_read_back_as_text_and_json(
             assert (json.loads(back[name]) if back.get(name) else None) == row.get(name)
 
 
-@pytest.mark.parametrize("ending", [".jsonl", ".parquet"])
+@pytest.mark.parametrize("ending", [*ENDINGS, ".csv", ".tsv.gz"])
 def test_results_are_read_back_from_any_format(tmp_path: Path, ending: str) -> None:
     results = [play(n=n, identity=str(n)) for n in (1, 2, 5)]
+    results.append(replace(play(n=1), candidates=(), groups=(), winner=None, ranking=(), error="-"))
     with Output(tmp_path / f"out{ending}") as output:
         for position, result in enumerate(results):
             output.write(position, {**result_to_json(result), "own": {"column": position}})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from bon.datasets.files import BadRow, format_of, json_lines, json_object, read_rows
 from bon.schema import result_from_json
@@ -23,9 +26,27 @@ def read_results(path: str | Path) -> Iterator[Result]:
         if isinstance(row, BadRow):
             raise BonError(f"{path}, line {row.line}: {row.reason}")
         try:
-            yield result_from_json(row.data)
+            yield result_from_json(_from_cells(row.data) if row.as_text else row.data)
         except BonError as error:
             raise BonError(f"{path}, line {row.line}: {error}") from None
+
+
+TEXTS = ("id", "answer", "error", "cut_short")
+"""Columns of a result that are text; in a table of nothing but text, all others are JSON."""
+
+
+def _from_cells(cells: Mapping[str, str]) -> dict[str, Any]:
+    """A result's columns as `bon.datasets.writing` put them into the cells of a table of text."""
+    values: dict[str, Any] = {}
+    for name, cell in cells.items():
+        if name in TEXTS or not cell:
+            values[name] = cell if cell or name == "id" else None
+            continue
+        try:
+            values[name] = orjson.loads(cell)
+        except orjson.JSONDecodeError:  # a column of the user's own
+            values[name] = cell
+    return values
 
 
 def _json_results(path: Path) -> Iterator[Result]:
