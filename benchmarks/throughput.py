@@ -1,6 +1,6 @@
 """How close tournaments come to the engine's own limit, and how far what people do today is from it.
 
-    python benchmarks/throughput.py --json                     # all of it, about 20 minutes on two cores
+    python benchmarks/throughput.py --json                     # all of it, about half an hour on two cores
     python benchmarks/throughput.py --only adaptive --json     # one part; --help lists them
 
 On the bundled models, `--prompts` of the bundled problems and eight candidates each, at least 20 prompts a
@@ -270,7 +270,7 @@ async def engine(sampled: Sequence[Sampled], slots: int) -> AsyncIterator[VLLMBa
     from bon.generation import vllm
 
     async with vllm.load(JOB.judge.model, {"max_num_seqs": slots, "block_size": BLOCK}) as backend:
-        few = sampled[: 2 * slots]
+        few = sampled[:slots]
         await Stopwatch(backend)("warm-up", lambda to: tournaments(few, to, "knockout"))
         yield backend
 
