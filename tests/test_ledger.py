@@ -290,6 +290,18 @@ def test_a_full_disk_is_told_and_leaves_whole_records(folder: Path) -> None:
         assert ledger.verdict(second) == Verdict(Outcome.TIE)
 
 
+def test_a_disk_that_is_full_when_it_is_opened_is_told(folder: Path) -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # room for the lock, none for an index
+    try:
+        with pytest.raises(LedgerError, match="cannot open the ledger"):
+            Ledger(folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    Ledger(folder).close()
+
+
 def test_a_folder_that_vanishes_is_noticed(folder: Path) -> None:
     ledger = Ledger(folder)
     keep(ledger, 1, Verdict(Outcome.FIRST))
