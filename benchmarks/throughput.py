@@ -1,6 +1,6 @@
 """How close tournaments come to the engine's own limit, and how far what people do today is from it.
 
-    python benchmarks/throughput.py --json                     # all of it, about 20 minutes on two cores
+    python benchmarks/throughput.py --json                     # all of it, about half an hour on two cores
     python benchmarks/throughput.py --only adaptive --json     # one part; --help lists them
 
 On the bundled models, `--prompts` of the bundled problems and eight candidates each, at least 20 prompts a
@@ -15,8 +15,9 @@ where that names a file.
 - barrier: knockouts whose rounds are pooled over all prompts, each round waiting for the one before
 - loop: knockouts prompt by prompt, a barrier a round, on every `--loop-share`th prompt, a comparison's time
   times all comparisons
-- verifier: `select()` of llm-verifier (`benchmarks/verifier.py`), prompt by prompt against `vllm serve`,
-  against `--strategy pivot:k=2`, which makes the same calls; by time a call
+- verifier: `select()` of llm-verifier (`benchmarks/verifier.py`), prompt by prompt against `vllm serve`, on
+  every `--loop-share`th prompt, against `--strategy pivot:k=2` on every fourth, which makes the same calls; by
+  time a call
 
 Printed: `ours_over_limit`, `adaptive_over_limit`, `loop_over_ours`, `barrier_over_ours`, `verifier_over_ours` (null
 where llm-verifier is not installed), `prefix_over_bound` (prompt tokens computed, by the engine's own count of
@@ -269,7 +270,7 @@ async def engine(sampled: Sequence[Sampled], slots: int) -> AsyncIterator[VLLMBa
     from bon.generation import vllm
 
     async with vllm.load(JOB.judge.model, {"max_num_seqs": slots, "block_size": BLOCK}) as backend:
-        few = sampled[: 2 * slots]
+        few = sampled[:slots]
         await Stopwatch(backend)("warm-up", lambda to: tournaments(few, to, "knockout"))
         yield backend
 
@@ -325,21 +326,24 @@ async def today_part(setting: Setting) -> dict[str, Any]:
 
 
 async def adaptive_part(setting: Setting) -> dict[str, Any]:
-    """`adaptive` against the limit of its own comparisons, through `AsyncLLM`."""
+    """`adaptive` against the limit of its own comparisons."""
     sampled = await candidates_of(setting)
     async with engine(sampled, setting.slots) as backend:
         timed = Stopwatch(backend)
         ours, calls = await timed("adaptive", lambda to: tournaments(sampled, to, setting.adaptive))
-        limit, _ = await timed("limit of adaptive", lambda to: up_front(calls.requests, to))
+        requests = calls.requests
+        limit, _ = await timed("limit of adaptive", lambda to: up_front(requests, to))
+        ids = [backend._prompt_ids(request) for request in requests]
+    offline = _offline(requests, ids, setting.slots)
     return {
-        "adaptive_over_limit": round(ours / limit, 3),
+        "adaptive_over_limit": round(ours / min(limit, offline), 3),
         "adaptive": {
             "strategy": setting.adaptive,
             "prompts": setting.prompts,
             "slots": setting.slots,
-            "comparisons": len(calls.calls),
+            "comparisons": len(requests),
             "judge_tokens": calls.tokens,
-            "seconds": _rounded(ours=ours, limit_async=limit),
+            "seconds": _rounded(ours=ours, limit_async=limit, limit_offline=offline),
         },
     }
 
@@ -354,18 +358,18 @@ async def verifier_part(setting: Setting) -> dict[str, Any]:
     sampled = await candidates_of(setting)
     async with engine(sampled, setting.slots) as backend:
         ours, calls = await Stopwatch(backend)(
-            "pivot", lambda to: tournaments(sampled[::2], to, "pivot:k=2")
+            "pivot", lambda to: tournaments(sampled[::4], to, "pivot:k=2")
         )
     few = sampled[:: setting.loop_share]
     each = round(calls.tokens / len(calls.calls))
-    theirs, their_calls = verifier.select_all(few, JOB.judge, setting.slots, each)
+    theirs, their_calls = verifier.select_all(few, JOB.judge, setting.slots, each, BLOCK)
     print(f"verifier: {their_calls:,} calls, {theirs:.1f} s", file=sys.stderr)
     a_call = {"ours": ours / len(calls.calls), "verifier": theirs / their_calls}
     return {
         "verifier_over_ours": round(a_call["verifier"] / a_call["ours"], 2),
         "verifier": {
             "slots": setting.slots,
-            "prompts": {"ours": len(sampled[::2]), "verifier": len(few)},
+            "prompts": {"ours": len(sampled[::4]), "verifier": len(few)},
             "calls": {"ours": len(calls.calls), "verifier": their_calls},
             "tokens_a_call": each,
             "seconds_a_call": {name: round(seconds, 4) for name, seconds in a_call.items()},
@@ -456,7 +460,9 @@ def _offline(requests: Sequence[Request], ids: Sequence[Sequence[int]], slots: i
             text=True,
             check=True,
         )
-    return float(done.stdout.splitlines()[-1])
+    seconds = float(done.stdout.splitlines()[-1])
+    print(f"limit through LLM.generate: {len(calls):,} calls, {seconds:.1f} s", file=sys.stderr)
+    return seconds
 
 
 def offline(path: Path) -> None:
@@ -476,7 +482,9 @@ def offline(path: Path) -> None:
         max_num_seqs=asked["slots"],
         enable_prefix_caching=True,
         enable_chunked_prefill=False,
+        enforce_eager=True,  # as the back end has it, and no slower on a CPU
         block_size=BLOCK,
+        disable_log_stats=True,
     )
     context = llm.llm_engine.model_config.max_model_len
     prompts = [{"prompt_token_ids": call["ids"]} for call in asked["calls"]]

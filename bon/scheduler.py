@@ -19,7 +19,7 @@ from collections.abc import AsyncIterable, Callable, Sequence
 from dataclasses import dataclass
 
 from bon.judge import PairwiseJudge
-from bon.tournament import NOTHING, Ask, Step, Tournament
+from bon.tournament import Ask, Step, Tournament
 from bon.types import Verdict
 
 Hear = Callable[[Ask, Verdict], None]
@@ -115,33 +115,43 @@ class Pool:
         depth = 0
 
         async def call(ask: Ask, stage: int) -> None:
+            """Make this call, then the first that its answer asks for, and so on: fewer tasks to start."""
             nonlocal depth
-            verdict = await judge.compare(
-                entry.query,
-                entry.texts[ask.first],
-                entry.texts[ask.second],
-                repeat=ask.repeat,
-                attempt=ask.attempt,
-                priority=self._priority(entry, stage),
-            )
-            heard(ask, verdict)
-            # gone where it was dropped, but ended before it could be cancelled
-            ended = running.pop(ask, None) is not None
-            depth = max(depth, stage)
-            submit(entry.tournament.answer(ask, verdict), stage + 1)
-            if (
-                ended
-            ):  # after its successors have been counted, or another tournament takes their room
-                self.room.take(-1)
+            task = asyncio.current_task()
+            following: Ask | None = ask
+            while following is not None:
+                ask = following
+                verdict = await judge.compare(
+                    entry.query,
+                    entry.texts[ask.first],
+                    entry.texts[ask.second],
+                    repeat=ask.repeat,
+                    attempt=ask.attempt,
+                    priority=self._priority(entry, stage),
+                )
+                heard(ask, verdict)
+                step = entry.tournament.answer(ask, verdict)
+                # gone where it was dropped, but ended before it could be cancelled
+                ended = running.pop(ask, None) is not None
+                depth = max(depth, stage)
+                stage += 1
+                following = submit(step, stage, ended=ended, task=task)
 
-        def submit(step: Step, stage: int) -> None:
+        def submit(
+            step: Step, stage: int, *, ended: bool = False, task: asyncio.Task[None] | None = None
+        ) -> Ask | None:
+            """Take up what changed after a call that `ended`; gives a call that is left to its `task`."""
             for ask in step.dropped:
                 running.pop(ask).cancel()
-            if step is NOTHING:
-                return
-            self.room.take(len(step.asked) - len(step.dropped))
-            for ask in sorted(step.asked) if len(step.asked) > 1 else step.asked:
+            # at once: no other tournament comes between a call and its successors
+            self.room.take(len(step.asked) - len(step.dropped) - ended)
+            asked = sorted(step.asked) if len(step.asked) > 1 else step.asked
+            for ask in asked[task is not None :]:
                 running[ask] = group.create_task(call(ask, stage))
+            if task is None or not asked:
+                return None
+            running[asked[0]] = task
+            return asked[0]
 
         try:
             async with asyncio.TaskGroup() as group:

@@ -251,6 +251,15 @@ def test_a_second_writer_is_told_at_once_and_readers_are_welcome(folder: Path) -
     Ledger(folder).close()
 
 
+def test_a_reader_and_its_writer_never_wait_for_each_other(folder: Path) -> None:
+    with Ledger(folder) as ledger, Ledger(folder, write=False) as reader:
+        with patch.object(store, "BATCH", 1):
+            keys = [keep(ledger, number, Verdict(Outcome.TIE)) for number in range(3)]
+            assert [reader.verdict(key) for key in keys] == [Verdict(Outcome.TIE)] * 3
+            keys.append(keep(ledger, 3, Verdict(Outcome.FIRST)))
+        assert reader.verdict(keys[3]) == Verdict(Outcome.FIRST)
+
+
 def test_reading_where_there_is_no_ledger_says_so(folder: Path) -> None:
     with pytest.raises(LedgerError, match="there is no ledger at"):
         Ledger(folder, write=False)
@@ -279,6 +288,18 @@ def test_a_full_disk_is_told_and_leaves_whole_records(folder: Path) -> None:
         assert ledger.verdict(first) == Verdict(Outcome.FIRST)
         second = keep(ledger, 2, Verdict(Outcome.TIE))
         assert ledger.verdict(second) == Verdict(Outcome.TIE)
+
+
+def test_a_disk_that_is_full_when_it_is_opened_is_told(folder: Path) -> None:
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # room for the lock, none for an index
+    try:
+        with pytest.raises(LedgerError, match="cannot open the ledger"):
+            Ledger(folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    Ledger(folder).close()
 
 
 def test_a_folder_that_vanishes_is_noticed(folder: Path) -> None:

@@ -298,6 +298,8 @@ def test_a_run_with_a_ledger_samples_and_judges_nothing_twice(bon: Bon) -> None:
     assert (bon.folder / "one.jsonl").read_bytes() == (bon.folder / "two.jsonl").read_bytes()
     info = describe(bon.folder / "kept")
     assert (info.verdicts, info.candidate_sets) == (6, 2)
+    [judge] = info.judges
+    assert judge.startswith("fake@1, template tiny, ")  # a person knows whose verdicts they are
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from judges import FIRST, SECOND, VOID, faulty, record
 from bon import simulate
 from bon.api import bare_errors
 from bon.catalog import parse_strategy
-from bon.scheduler import Entry, play_all
-from bon.tournament import Tournament
-from bon.types import EngineError, Verdict
+from bon.scheduler import Entry, Pool, play_all
+from bon.tournament import Table, Tournament
+from bon.types import BonError, EngineError, Verdict
 
 Answer = Callable[[str, int, int, int, int], Awaitable[Verdict]]
 """The verdict on (query, first, second, repeat, attempt), responses named by seat."""
@@ -344,3 +344,21 @@ def test_an_engine_that_dies_ends_the_wait_for_candidates() -> None:
 
     with pytest.raises(EngineError, match="the engine died"):
         asyncio.run(run())
+
+
+def test_a_strategy_that_fails_leaves_its_room_to_others() -> None:
+    async def fails_later(table: Table) -> int:
+        await table.compare(0, 1)
+        raise BonError("no idea")
+
+    async def run() -> None:
+        pool = Pool(lambda: 1)
+        tournament = Tournament(fails_later, 2, seed="")
+        failing = Entry(0, "q", ["0", "1"], tournament)
+        with pytest.raises(BonError, match="no idea"):
+            async with bare_errors():
+                await pool.play(failing, tournament.start(), TextJudge(lower_seat), lambda *_: None)
+        async with asyncio.timeout(20):
+            await pool.room.wait()
+
+    asyncio.run(run())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from bon.untrusted import one_line
+
 
 @click.group()
 def command() -> None:
@@ -35,7 +37,7 @@ def info(folder: str, as_json: bool) -> None:
         )
     for role, counts in (("judge", found.judges), ("policy", found.policies)):
         for identity, count in counts.items():
-            click.echo(f"{role:<12} {identity}: {count:,}")
+            click.echo(f"{role:<12} {one_line(identity, 200)}: {count:,}")
 
 
 @command.command()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from orjson import loads
+import orjson
 
 from bon.datasets.files import BadRow, format_of, json_lines, json_object, read_rows
 from bon.schema import result_from_json
@@ -27,28 +26,27 @@ def read_results(path: str | Path) -> Iterator[Result]:
         if isinstance(row, BadRow):
             raise BonError(f"{path}, line {row.line}: {row.reason}")
         try:
-            yield result_from_json(_unfolded(row.data))
+            yield result_from_json(_from_cells(row.data) if row.as_text else row.data)
         except BonError as error:
             raise BonError(f"{path}, line {row.line}: {error}") from None
 
 
-FOLDED = (
-    "schema", "prompt", "candidates", "winner", "ranking", "matches", "comparisons", "provenance",
-)  # fmt: skip
-"""Fields that a table may hold as JSON text: a CSV file holds all of them so."""
+TEXTS = ("id", "answer", "error", "cut_short")
+"""Columns of a result that are text; in a table of nothing but text, all others are JSON."""
 
 
-def _unfolded(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A result as it was before it became a row of cells, where an empty one is nothing."""
-    if "schema" not in row:
-        return row
-    cells = {name: value for name in FOLDED if isinstance(value := row.get(name), str) and value}
-    found = dict.fromkeys(("answer", "winner", "error", "cut_short")) | {
-        k: v for k, v in row.items() if v != ""
-    }
-    with suppress(ValueError):  # what is no JSON is damage, which whoever reads the result tells
-        found |= {name: loads(text) for name, text in cells.items()}
-    return found
+def _from_cells(cells: Mapping[str, str]) -> dict[str, Any]:
+    """A result's columns as `bon.datasets.writing` put them into the cells of a table of text."""
+    values: dict[str, Any] = {}
+    for name, cell in cells.items():
+        if name in TEXTS or not cell:
+            values[name] = cell if cell or name == "id" else None
+            continue
+        try:
+            values[name] = orjson.loads(cell)
+        except orjson.JSONDecodeError:  # a column of the user's own
+            values[name] = cell
+    return values
 
 
 def _json_results(path: Path) -> Iterator[Result]:

@@ -37,7 +37,12 @@ class GenerativeJudge:
 
     @cached_property
     def identity(self) -> str:
-        """Model, revision, template, criteria and sampling; the seed too, as it chooses the draws."""
+        """Model and template, for people, and a hash of all that decides a verdict."""
+        return f"{self.backend.identity}, template {self.template.name}, {self._digest}"
+
+    @cached_property
+    def _digest(self) -> str:
+        """Of model, revision, template, criteria and sampling; the seed too, as it chooses the draws."""
         settings = (
             self.backend.identity,
             self.template.digest,
@@ -53,7 +58,7 @@ class GenerativeJudge:
     async def compare(
         self, query: str, first: str, second: str, *, repeat: int, attempt: int, priority: int
     ) -> Verdict:
-        key = repr((self.identity, query, first, second, repeat, attempt))
+        key = repr((self._digest, query, first, second, repeat, attempt))
         seed = int.from_bytes(blake2b(key.encode(errors="surrogatepass"), digest_size=4).digest())
         request = Request(
             self.template.chat(query, first, second, self.criteria),

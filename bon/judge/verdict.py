@@ -57,7 +57,7 @@ def probability_of_first(
     label is not among the reported tokens, it is taken to be as likely as the least of them, which
     bounds its probability from above.
     """
-    if reading.outcome not in (Outcome.FIRST, Outcome.SECOND):
+    if not tail or reading.outcome not in (Outcome.FIRST, Outcome.SECOND):
         return None
     by_outcome = {outcome: label for label, outcome in template.labels.items()}
     mine = reading.label
