@@ -7,6 +7,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,9 +16,11 @@ import pytest
 from fakes import reply
 from serving import Serving, serving
 
+from bon.catalog import parse_strategy
 from bon.generation import GenerationFailed, PromptTooLong, Reply, Request, RequestRefused
 from bon.job import Job, Policy
 from bon.server.limits import Limits
+from bon.server.tools import read_calls
 from bon.types import EngineError
 
 HELLO: Any = [{"role": "user", "content": "A number?"}]
@@ -163,6 +166,23 @@ def test_the_technique_can_be_chosen_in_the_bon_field(server: Serving) -> None:
     assert done.bon["n"] == 4
 
 
+def test_the_servers_own_profile_of_its_judge_may_be_named_and_no_other_file(
+    tmp_path: Path,
+) -> None:
+    own = tmp_path / "judge-5000.json"
+    own.write_text('{"bias": 0.1}')
+    kept = parse_strategy(f"adaptive:profile={own}")
+    with serving(job=Job(strategy=kept)) as server:
+        full = client(server).models.list().data[1].id
+        for settings in ({"model": full}, {"bon": {"error": 0.1}}):
+            done = post(server, {"messages": HELLO, **settings})
+            assert f"profile={own}" in done.json()["bon"]["strategy"]
+        other = tmp_path / "other.json"
+        answer = post(server, {"messages": HELLO, "bon": {"profile": str(other)}})
+    assert "names a file" in error(answer)["message"]
+    assert "other.json" not in answer.text
+
+
 def test_without_a_seed_every_request_draws_anew() -> None:
     with serving() as server:
         for _ in range(2):
@@ -196,6 +216,12 @@ def test_models_are_listed(server: Serving) -> None:
         ({"model": "bon-8-chess"}, "unknown strategy 'chess'; known: adaptive"),
         ({"bon": {"strategy": "knockout", "colour": "red"}}, "no parameter 'colour'"),
         ({"bon": {"strategy": "knockout:rule=votes:5000"}}, "numbers up to 100"),
+        ({"bon": {"strategy": "knockout:rule=votes:1_001"}}, "numbers up to 100"),
+        ({"bon": {"strategy": "swiss", "rounds": "1_000_000"}}, "numbers up to 100"),
+        ({"bon": {"strategy": "adaptive", "price": "inf"}}, "numbers up to 100"),
+        ({"bon": {"strategy": "adaptive", "price": "nan"}}, "numbers up to 100"),
+        ({"bon": {"strategy": "adaptive", "profile": "/dev/zero"}}, "names a file"),
+        ({"model": "bon-8-adaptive:profile=/etc/passwd"}, "names a file"),
         ({"bon": {"strategy": "oracle"}}, "oracle"),
         ({"bon": {"n": 0}}, "bon.n"),
         ({"messages": []}, "messages"),
@@ -318,6 +344,14 @@ def test_equal_calls_meet_once_however_they_are_written() -> None:
             model="bon-2-knockout", messages=HELLO, tools=[WEATHER]
         )
     assert done.bon["totals"]["comparisons"] == 0
+
+
+def test_a_call_that_never_ends_in_blanks_is_read_in_a_moment() -> None:
+    # its reading was quadratic once: this would take the better part of an hour
+    blanks = " " * 300_000
+    assert read_calls(f"<tool_call>a{blanks}b", {"weather"}).calls == ()
+    [made] = read_calls(f"<tool_call>{blanks}{call(3)[11:-12]}{blanks}", {"weather"}).calls
+    assert json.loads(made.arguments) == {"day": 3}
 
 
 def test_a_call_that_was_made_and_its_outcome_are_part_of_the_conversation(server: Serving) -> None:

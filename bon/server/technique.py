@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bon.catalog import parse_notation, strategy
+from bon.catalog import naming_files, parse_notation, strategy
 from bon.generation.openai.address import is_address, parse_address
 from bon.job import Job
 from bon.server.errors import Refusal
@@ -72,7 +72,10 @@ def technique_of(model: str, options: BonOptions, job: Job, limits: Limits) -> T
     if text is not None or parameters:
         name, settings = parse_notation(text or str(chosen))
         settings |= {key: _notation(value) for key, value in parameters.items()}
-        _within(settings, limits.number)
+        own = chosen.parameters.items() if name == chosen.name else ()
+        theirs = dict(settings.items() - own)
+        _within(theirs, limits.number)
+        _name_no_file(name, theirs)
         chosen = strategy(name, **settings)
     seconds = min(options.deadline or limits.seconds, limits.seconds)
     decided = replace(
@@ -98,7 +101,23 @@ def _within(settings: Mapping[str, str], largest: float) -> None:
     for key, value in settings.items():
         if key.startswith("max_"):  # what caps the cost may be large
             continue
-        if any(float(number) > largest for number in _NUMBER.findall(value)):
+        text = value.replace("_", "")  # Python reads 1_000 as a number
+        try:
+            numbers = [float(text)]  # 1e9, inf and nan as well
+        except ValueError:
+            numbers = list(map(float, _NUMBER.findall(text)))
+        if not all(number <= largest for number in numbers):
             raise Refusal(
                 400, f"bon.{key}: numbers up to {largest:g}", code="invalid_request", param="bon"
             )
+
+
+def _name_no_file(name: str, settings: Mapping[str, str]) -> None:
+    """A strategy from outside may not have files of this machine read."""
+    for key in naming_files(name) & settings.keys():
+        raise Refusal(
+            400,
+            f"bon.{key} names a file, which whoever starts the server may do, and no client",
+            code="invalid_request",
+            param="bon",
+        )
