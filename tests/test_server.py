@@ -485,6 +485,16 @@ def test_a_conversation_over_the_limit_is_refused() -> None:
     assert error(answer)["code"] == "context_length_exceeded"
 
 
+def test_a_tournament_that_begins_with_too_many_comparisons_is_refused() -> None:
+    # 199,584 of them would be held in memory while they wait, for each such request
+    with serving(say(*(f"It is {i}." for i in range(64)))) as server:
+        answer = post(server, {"messages": HELLO, "model": "bon-64-round-robin:rule=votes:99"})
+        assert server.judge.requests == []
+        assert post(server, {"messages": HELLO, "model": "bon-64-round-robin"}).status_code == 200
+    assert answer.status_code == 400
+    assert "asks for 199584 comparisons at once" in error(answer)["message"]
+
+
 def test_requests_over_the_limit_are_told_when_to_come_again() -> None:
     with (
         serving(turns=lambda request: LONG, limits=Limits(requests=1)) as server,

@@ -213,7 +213,8 @@ async def _answer(
 async def _played(server: Server, asked: Asked, spent: Spent) -> Result:
     with server.board.entry(asked) as entry:
         try:
-            result = await play(server.session, asked, _Watch(entry, spent, server.meters))
+            watch = _Watch(entry, spent, server.meters)
+            result = await play(server.session, asked, watch, server.limits)
         except TimeoutError:
             seconds = asked.technique.seconds
             raise Refusal(
