@@ -358,7 +358,7 @@ async def verifier_part(setting: Setting) -> dict[str, Any]:
         )
     few = sampled[:: setting.loop_share]
     each = round(calls.tokens / len(calls.calls))
-    theirs, their_calls = verifier.select_all(few, JOB.judge, setting.slots, each)
+    theirs, their_calls = verifier.select_all(few, JOB.judge, setting.slots, BLOCK, each)
     print(f"verifier: {their_calls:,} calls, {theirs:.1f} s", file=sys.stderr)
     a_call = {"ours": ours / len(calls.calls), "verifier": theirs / their_calls}
     return {
@@ -476,7 +476,9 @@ def offline(path: Path) -> None:
         max_num_seqs=asked["slots"],
         enable_prefix_caching=True,
         enable_chunked_prefill=False,
+        enforce_eager=True,  # as the back end has it, and no slower on a CPU
         block_size=BLOCK,
+        disable_log_stats=True,
     )
     context = llm.llm_engine.model_config.max_model_len
     prompts = [{"prompt_token_ids": call["ids"]} for call in asked["calls"]]

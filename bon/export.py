@@ -1,8 +1,10 @@
 """Results as training data.
 
 - preference: `prompt`, `chosen` and `rejected` as chat messages, the conversational form of TRL's DPO and
-  reward trainers, which axolotl and others read as well; and `margin`, the difference in strength
-- best-of-n: `messages`, the prompt with the winner as its answer, for supervised fine-tuning
+  reward trainers (axolotl: `type: chat_template.default` with `field_messages: prompt`); and `margin`, the
+  difference in strength
+- best-of-n: `messages`, the prompt with the winner as its answer, for supervised fine-tuning (TRL's SFT
+  trainer, axolotl's `type: chat_template`)
 - rewards: a row a candidate with its strength, rank, wins and losses
 
 Nothing is made up: a result without a winner gives no row, nor does a winner that no verdict named give a

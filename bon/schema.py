@@ -5,8 +5,9 @@ The format is documented in the README. `SCHEMA` goes up when a reader of the ol
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 from bon.types import (
@@ -36,11 +37,11 @@ def result_to_json(result: Result) -> dict[str, Any]:
         "prompt": [{"role": m.role, "content": m.content} for m in result.prompt.messages],
         "answer": result.prompt.answer,
         "candidates": [
-            {**asdict(candidate), "group": group}
+            {**_candidate_to_json(candidate), "group": group}
             for candidate, group in zip(result.candidates, result.groups, strict=True)
         ],
         "winner": result.winner,
-        "ranking": [asdict(standing) for standing in result.ranking],
+        "ranking": [_standing_to_json(standing) for standing in result.ranking],
         "matches": [
             {
                 "a": match.a,
@@ -90,6 +91,17 @@ def totals(result: Result) -> dict[str, Any]:
         "judge_cached_tokens": sum(v.cached_tokens for v in verdicts),
         "judge_output_tokens": sum(v.output_tokens for v in verdicts),
     }
+
+
+def _flat(kind: type[Any]) -> Callable[[Any], dict[str, Any]]:
+    """`dataclasses.asdict` for a class whose fields hold plain values, without looking into them."""
+    names = tuple(field.name for field in fields(kind))
+    values = attrgetter(*names)
+    return lambda instance: dict(zip(names, values(instance), strict=True))
+
+
+_candidate_to_json = _flat(Candidate)
+_standing_to_json = _flat(Standing)
 
 
 def _comparison_to_json(comparison: Comparison) -> dict[str, Any]:

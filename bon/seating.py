@@ -81,8 +81,9 @@ def result_of(
     One that was `cut_short` has no order of its own: its winner is the best so far by the ranker.
     """
     tournament, seats = seating.tournament, seating.seats
-    ranking = rank(len(seats), tournament.order, tournament.comparisons, tournament.matches)
-    comparisons = {id(c): _renamed(c, seats) for c in tournament.comparisons}
+    played, matches = tournament.comparisons, tournament.matches
+    ranking = rank(len(seats), tournament.order, played, matches)
+    comparisons = {id(c): _renamed(c, seats) for c in played}
     return Result(
         prompt=seating.prompt,
         candidates=seating.candidates,
@@ -98,7 +99,7 @@ def result_of(
                 m.stage,
                 tuple(comparisons[id(c)] for c in m.comparisons),
             )
-            for m in tournament.matches
+            for m in matches
         ),
         comparisons=tuple(comparisons.values()),
         provenance=provenance,
@@ -107,4 +108,5 @@ def result_of(
 
 
 def _renamed(comparison: Comparison, seats: Sequence[int]) -> Comparison:
-    return replace(comparison, first=seats[comparison.first], second=seats[comparison.second])
+    c = comparison
+    return Comparison(seats[c.first], seats[c.second], c.repeat, c.attempt, c.stage, c.verdict)

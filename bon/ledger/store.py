@@ -68,11 +68,10 @@ class Ledger:
             self._catch_up()
             if write:
                 self._open_tail()
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
             self._release()
-            raise LedgerError(
-                f"cannot open the ledger {folder}: {error.strerror or error}"
-            ) from error
+            why = getattr(error, "strerror", None) or error
+            raise LedgerError(f"cannot open the ledger {folder}: {why}") from error
         except BaseException:
             self._release()
             raise
