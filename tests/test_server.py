@@ -18,10 +18,10 @@ from serving import Serving, serving
 
 from bon.catalog import parse_strategy
 from bon.generation import GenerationFailed, PromptTooLong, Reply, Request, RequestRefused
-from bon.job import Job, Policy
+from bon.job import Job, Judge, Policy
 from bon.server.limits import Limits
 from bon.server.tools import read_calls
-from bon.types import EngineError
+from bon.types import BonError, EngineError
 
 HELLO: Any = [{"role": "user", "content": "A number?"}]
 LONG = 10_000_000
@@ -591,6 +591,35 @@ def test_a_failure_is_told_without_what_is_inside(
     assert said in error(answer)["message"]
     assert "srv" not in answer.text
     assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize("failure", [PromptTooLong, RequestRefused])
+def test_where_models_are_is_told_to_no_client(failure: type[BonError], tmp_path: Path) -> None:
+    model, url = tmp_path / "my-judge", "http://gpu1.internal:8000/v1"
+    model.mkdir()
+
+    def refuse(request: Request) -> Reply:
+        raise failure(f"{url} answers 400: no")
+
+    def fail(request: Request) -> Reply:
+        raise GenerationFailed(f"cannot read {model}/weights")
+
+    job = Job(Policy(f"openai:my-policy@{url}"), Judge(str(model), template="tiny"))
+    asked = {"messages": HELLO, "bon": {"record": True, "n": 2}}
+    with serving(job=job, judge=fail) as server:
+        done = post(server, asked)
+        page = get(server, "/ui/tournaments/1")
+        server.policy.answer = refuse
+        refused = post(server, asked)
+        listed = get(server, "/v1/models")
+    record = done.json()["bon"]["record"]
+    assert record["provenance"]["policy"] == "my-policy"
+    assert record["provenance"]["judge"] == "my-judge"
+    assert record["comparisons"][0]["detail"] == "cannot read my-judge/weights"
+    assert error(refused)["message"] == "its server answers 400: no"
+    for answer in (done, page, refused, listed):
+        assert "internal" not in answer.text
+        assert str(tmp_path) not in answer.text
 
 
 def test_a_dead_engine_is_told_to_whoever_runs_the_server() -> None:

@@ -6,13 +6,12 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from bon.catalog import naming_files, parse_notation, strategy
-from bon.generation.openai.address import is_address, parse_address
 from bon.job import Job
 from bon.server.errors import Refusal
 from bon.server.limits import Limits
+from bon.server.places import shown
 from bon.server.wire import BonOptions
 
 DEFAULT = "bon"
@@ -32,11 +31,8 @@ class Technique:
 
 
 def policy_name(job: Job) -> str:
-    """The policy's name for clients: without its folder or its URL, which are nobody's business."""
-    model = job.policy.model
-    if is_address(model):
-        return parse_address(model).model
-    return Path(model).name if Path(model).expanduser().is_dir() else model
+    """The policy's name for clients."""
+    return shown(job.policy.model)
 
 
 def model_names(job: Job) -> list[str]:
