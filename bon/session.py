@@ -118,11 +118,13 @@ class Session:
         *,
         deadline: float | None = None,
         watch: Observer | None = None,
+        at_once: int | None = None,
     ) -> Result:
         """Sample, then judge; `watch` is told of this prompt alone.
 
         The deadline counts from here. Where it passes before there are candidates, the result has no
-        winner and its `error` says so. Raises as `sample` and `judge` do.
+        winner and its `error` says so. Raises as `sample` and `judge` do, and `BonError` for a tournament
+        that begins with more than `at_once` judge calls.
         """
         watch = watch or Observer()
         position, end = next(self._arrivals), _Deadline.after(deadline)
@@ -134,7 +136,7 @@ class Session:
                 raise
             return api.failure(prompt, f"{end.passed} before there were candidates", job)
         watch.sampled(Sampled(position, prompt, candidates))
-        return await self._play(position, prompt, candidates, job, end, watch)
+        return await self._play(position, prompt, candidates, job, end, watch, at_once)
 
     async def _sample(self, position: int, prompt: Prompt, job: Job) -> tuple[Candidate, ...]:
         candidates = prompt.given
@@ -155,6 +157,7 @@ class Session:
         job: Job,
         end: _Deadline,
         watch: Observer,
+        at_once: int | None = None,
     ) -> Result:
         seating = seat(prompt, candidates, job.strategy, group_by=job.group_by, seed=job.seed)
         tournament, seats = seating.tournament, seating.seats
@@ -170,6 +173,11 @@ class Session:
         try:
             async with bare_errors(), asyncio.timeout_at(end.at) as limit:
                 step = tournament.start()
+                if at_once is not None and len(step.asked) > at_once:
+                    raise BonError(
+                        f"{job.strategy} asks for {len(step.asked)} comparisons at once, and at most"
+                        f" {at_once} are taken: ask for fewer candidates or votes"
+                    )
                 await self._pool.room.wait()
                 await self._pool.play(entry, step, self._judge_of(job), hear)
         except TimeoutError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from fakes import Larger
 
 import bon
-from bon import BonError
+from bon import BestOfN, BonError
 from bon.generation.models import BUNDLED
 from bon.hooks.trl import TournamentJudge, TournamentReward
 from bon.types import Outcome, Verdict, VoidReason
@@ -107,7 +108,7 @@ def test_a_pair_has_two_completions() -> None:
         TournamentJudge(Larger()).judge(["p"], [["1", "2", "3"]])
 
 
-# --- the real library -----------------------------------------------------------------------------------
+# --- the real libraries ---------------------------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -152,3 +153,27 @@ def test_trl_has_the_same_interface_for_pairwise_judges() -> None:
     ours = inspect.signature(TournamentJudge.judge).parameters
     assert list(ours) == list(theirs)
     assert ours["shuffle_order"].default == theirs["shuffle_order"].default
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_langchain_chain_needs_no_adapter() -> None:
+    prompts, models, parsers = (
+        pytest.importorskip(f"langchain_core.{part}", reason="LangChain is not installed")
+        for part in ("prompts", "language_models", "output_parsers")
+    )
+    asked = prompts.PromptTemplate.from_template("Q: {question}")
+    model = models.FakeListChatModel(responses=["3", "9", "5"])
+    chain = asked | model | parsers.StrOutputParser()
+    assert BestOfN(chain.invoke, judge=Larger(), n=3)("A number?").text == "9"
+    best = BestOfN(chain.ainvoke, judge=Larger(), n=3)
+    assert asyncio.run(best.acall("A number?")).text == "9"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_dspy_program_needs_no_adapter() -> None:
+    dspy = pytest.importorskip("dspy", reason="DSPy is not installed")
+    program = dspy.Predict("question -> answer")
+    best = BestOfN(lambda question: program(question=question).answer, judge=Larger(), n=3)
+    model = dspy.utils.DummyLM([{"answer": text} for text in ("3", "9", "5")])
+    with dspy.context(lm=model):
+        assert best("A number?").text == "9"

@@ -7,6 +7,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,10 +16,12 @@ import pytest
 from fakes import reply
 from serving import Serving, serving
 
+from bon.catalog import parse_strategy
 from bon.generation import GenerationFailed, PromptTooLong, Reply, Request, RequestRefused
-from bon.job import Job, Policy
+from bon.job import Job, Judge, Policy
 from bon.server.limits import Limits
-from bon.types import EngineError
+from bon.server.tools import read_calls
+from bon.types import BonError, EngineError
 
 HELLO: Any = [{"role": "user", "content": "A number?"}]
 LONG = 10_000_000
@@ -163,6 +166,23 @@ def test_the_technique_can_be_chosen_in_the_bon_field(server: Serving) -> None:
     assert done.bon["n"] == 4
 
 
+def test_the_servers_own_profile_of_its_judge_may_be_named_and_no_other_file(
+    tmp_path: Path,
+) -> None:
+    own = tmp_path / "judge-5000.json"
+    own.write_text('{"bias": 0.1}')
+    kept = parse_strategy(f"adaptive:profile={own}")
+    with serving(job=Job(strategy=kept)) as server:
+        full = client(server).models.list().data[1].id
+        for settings in ({"model": full}, {"bon": {"error": 0.1}}):
+            done = post(server, {"messages": HELLO, **settings})
+            assert f"profile={own}" in done.json()["bon"]["strategy"]
+        other = tmp_path / "other.json"
+        answer = post(server, {"messages": HELLO, "bon": {"profile": str(other)}})
+    assert "names a file" in error(answer)["message"]
+    assert "other.json" not in answer.text
+
+
 def test_without_a_seed_every_request_draws_anew() -> None:
     with serving() as server:
         for _ in range(2):
@@ -196,6 +216,12 @@ def test_models_are_listed(server: Serving) -> None:
         ({"model": "bon-8-chess"}, "unknown strategy 'chess'; known: adaptive"),
         ({"bon": {"strategy": "knockout", "colour": "red"}}, "no parameter 'colour'"),
         ({"bon": {"strategy": "knockout:rule=votes:5000"}}, "numbers up to 100"),
+        ({"bon": {"strategy": "knockout:rule=votes:1_001"}}, "numbers up to 100"),
+        ({"bon": {"strategy": "swiss", "rounds": "1_000_000"}}, "numbers up to 100"),
+        ({"bon": {"strategy": "adaptive", "price": "inf"}}, "numbers up to 100"),
+        ({"bon": {"strategy": "adaptive", "price": "nan"}}, "numbers up to 100"),
+        ({"bon": {"strategy": "adaptive", "profile": "/dev/zero"}}, "names a file"),
+        ({"model": "bon-8-adaptive:profile=/etc/passwd"}, "names a file"),
         ({"bon": {"strategy": "oracle"}}, "oracle"),
         ({"bon": {"n": 0}}, "bon.n"),
         ({"messages": []}, "messages"),
@@ -318,6 +344,14 @@ def test_equal_calls_meet_once_however_they_are_written() -> None:
             model="bon-2-knockout", messages=HELLO, tools=[WEATHER]
         )
     assert done.bon["totals"]["comparisons"] == 0
+
+
+def test_a_call_that_never_ends_in_blanks_is_read_in_a_moment() -> None:
+    # its reading was quadratic once: this would take the better part of an hour
+    blanks = " " * 300_000
+    assert read_calls(f"<tool_call>a{blanks}b", {"weather"}).calls == ()
+    [made] = read_calls(f"<tool_call>{blanks}{call(3)[11:-12]}{blanks}", {"weather"}).calls
+    assert json.loads(made.arguments) == {"day": 3}
 
 
 def test_a_call_that_was_made_and_its_outcome_are_part_of_the_conversation(server: Serving) -> None:
@@ -451,6 +485,16 @@ def test_a_conversation_over_the_limit_is_refused() -> None:
     assert error(answer)["code"] == "context_length_exceeded"
 
 
+def test_a_tournament_that_begins_with_too_many_comparisons_is_refused() -> None:
+    # 199,584 of them would be held in memory while they wait, for each such request
+    with serving(say(*(f"It is {i}." for i in range(64)))) as server:
+        answer = post(server, {"messages": HELLO, "model": "bon-64-round-robin:rule=votes:99"})
+        assert server.judge.requests == []
+        assert post(server, {"messages": HELLO, "model": "bon-64-round-robin"}).status_code == 200
+    assert answer.status_code == 400
+    assert "asks for 199584 comparisons at once" in error(answer)["message"]
+
+
 def test_requests_over_the_limit_are_told_when_to_come_again() -> None:
     with (
         serving(turns=lambda request: LONG, limits=Limits(requests=1)) as server,
@@ -547,6 +591,35 @@ def test_a_failure_is_told_without_what_is_inside(
     assert said in error(answer)["message"]
     assert "srv" not in answer.text
     assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize("failure", [PromptTooLong, RequestRefused])
+def test_where_models_are_is_told_to_no_client(failure: type[BonError], tmp_path: Path) -> None:
+    model, url = tmp_path / "my-judge", "http://gpu1.internal:8000/v1"
+    model.mkdir()
+
+    def refuse(request: Request) -> Reply:
+        raise failure(f"{url} answers 400: no")
+
+    def fail(request: Request) -> Reply:
+        raise GenerationFailed(f"cannot read {model}/weights")
+
+    job = Job(Policy(f"openai:my-policy@{url}"), Judge(str(model), template="tiny"))
+    asked = {"messages": HELLO, "bon": {"record": True, "n": 2}}
+    with serving(job=job, judge=fail) as server:
+        done = post(server, asked)
+        page = get(server, "/ui/tournaments/1")
+        server.policy.answer = refuse
+        refused = post(server, asked)
+        listed = get(server, "/v1/models")
+    record = done.json()["bon"]["record"]
+    assert record["provenance"]["policy"] == "my-policy"
+    assert record["provenance"]["judge"] == "my-judge"
+    assert record["comparisons"][0]["detail"] == "cannot read my-judge/weights"
+    assert error(refused)["message"] == "its server answers 400: no"
+    for answer in (done, page, refused, listed):
+        assert "internal" not in answer.text
+        assert str(tmp_path) not in answer.text
 
 
 def test_a_dead_engine_is_told_to_whoever_runs_the_server() -> None:

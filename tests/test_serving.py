@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
@@ -98,6 +98,30 @@ def test_what_is_not_answered_when_the_time_to_drain_is_over_is_aborted_and_told
     assert told.value.exit_code == 3
     assert run.judge.running == 0
     assert run.judge.aborted > 0
+
+
+def test_headers_without_end_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def meanwhile(run: Run) -> tuple[bytes, int]:
+        address = run.said[0].removeprefix("listening on http://").split(":")
+        reader, writer = await asyncio.open_connection(address[0], int(address[1]))
+        writer.write(b"GET /health HTTP/1.1\r\nhost: localhost\r\n")
+        sent = 0
+        with suppress(ConnectionError):
+            while sent < 1 << 22 and not reader.at_eof():
+                writer.write(b"x-%d: %s\r\n" % (sent, b"a" * 1000))
+                await writer.drain()
+                await asyncio.sleep(0)
+                sent += 1000
+        answer = b""
+        with suppress(ConnectionError):
+            answer = await reader.read()
+        writer.close()
+        stop()
+        return answer, sent
+
+    answer, sent = Run(monkeypatch)(meanwhile)
+    assert sent < 1 << 22
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 400")
 
 
 def test_told_twice_it_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

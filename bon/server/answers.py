@@ -12,8 +12,10 @@ from pydantic import BaseModel, ConfigDict
 
 from bon.api import Observer
 from bon.diagnostics import diagnose, diagnosed
+from bon.job import Job
 from bon.schema import totals
 from bon.server.asking import Asked
+from bon.server.places import without_places
 from bon.server.tools import Call, read_calls
 from bon.shape import by_rank
 from bon.types import Candidate, Outcome, Result, Verdict
@@ -85,7 +87,8 @@ class BonField(BaseModel):
     cut_short: str | None
     """Why the tournament ended early, where it did: the best so far is the answer."""
     record: dict[str, Any] | None = None
-    """The whole result, in the form that `bon run` writes, where it was asked for."""
+    """The whole result, in the form that `bon run` writes, where it was asked for. It names models without
+    their folders and URLs."""
 
 
 class ChatCompletion(BaseModel):
@@ -176,13 +179,13 @@ def bon_of(result: Result, asked: Asked, *, record: bool) -> BonField:
         ranking=[asdict(standing) for standing in result.ranking],
         totals=totals(result),
         cut_short=result.cut_short,
-        record=_record(result) if record else None,
+        record=_record(result, job) if record else None,
     )
 
 
-def _record(result: Result) -> dict[str, Any]:
+def _record(result: Result, job: Job) -> dict[str, Any]:
     [diagnosis] = diagnose([result])
-    return diagnosed(result, diagnosis)
+    return without_places(diagnosed(result, diagnosis), job)
 
 
 def best_candidates(result: Result, count: int) -> list[Candidate]:

@@ -16,6 +16,7 @@ from starlette.middleware import Middleware
 
 from bon import __version__
 from bon.api import Observer, Sampled
+from bon.generation import PromptTooLong, RequestRefused
 from bon.job import Job
 from bon.server.answers import (
     Answer,
@@ -32,6 +33,7 @@ from bon.server.errors import Refusal, on_error
 from bon.server.gate import GONE, Gate
 from bon.server.limits import Limits
 from bon.server.metrics import Meters
+from bon.server.places import unplaced
 from bon.server.streaming import ClientGone, Streamed, unless_gone
 from bon.server.technique import model_names
 from bon.server.ui import add_ui
@@ -213,12 +215,15 @@ async def _answer(
 async def _played(server: Server, asked: Asked, spent: Spent) -> Result:
     with server.board.entry(asked) as entry:
         try:
-            result = await play(server.session, asked, _Watch(entry, spent, server.meters))
+            watch = _Watch(entry, spent, server.meters)
+            result = await play(server.session, asked, watch, server.limits)
         except TimeoutError:
             seconds = asked.technique.seconds
             raise Refusal(
                 408, f"no candidate within the deadline of {seconds:g} s", code="deadline"
             ) from None
+        except (PromptTooLong, RequestRefused) as error:  # in the words of a model's server
+            raise type(error)(unplaced(str(error), asked.job)) from None
         except EngineError as error:
             server.on_dead_engine(error)
             raise

@@ -77,11 +77,11 @@ def asked_in_text(request: CompletionRequest, job: Job, limits: Limits) -> Asked
     return Asked(prompt, decided, request.n or 1)
 
 
-async def play(session: Session, asked: Asked, watch: Observer) -> Result:
+async def play(session: Session, asked: Asked, watch: Observer, limits: Limits) -> Result:
     """Sample, read tool calls, judge. `watch` is told of this request alone.
 
     The deadline counts from here; `TimeoutError` where it passes before there are candidates. Raises as
-    `Session.sample` and `Session.judge` do.
+    `Session.sample` and `Session.best` do.
     """
     loop = asyncio.get_running_loop()
     ends = loop.time() + asked.technique.seconds
@@ -97,7 +97,7 @@ async def play(session: Session, asked: Asked, watch: Observer) -> Result:
         return result
     given = replace(prompt, given=candidates)
     left = max(0.0, ends - loop.time())
-    result = await session.best(given, job, deadline=left, watch=watch)
+    result = await session.best(given, job, deadline=left, watch=watch, at_once=limits.at_once)
     if result.cut_short is None:
         return result
     # in the words of the whole request: its sampling took a part of the time

@@ -16,6 +16,7 @@ from bon.api import Observer, Sampled
 from bon.diagnostics import diagnose
 from bon.report.page import detail_of, row_of, tree_of
 from bon.server.asking import Asked
+from bon.server.places import without_places
 from bon.shape import UNDECIDED, by_rank, forest
 from bon.types import Candidate, Comparison, Result, Verdict
 from bon.untrusted import last_line, one_line
@@ -84,7 +85,7 @@ class Entry(Observer):
             return {
                 **self.row(),
                 "row": row_of(self.result, diagnosis),
-                "result": detail_of(self.result, diagnosis),
+                "result": without_places(detail_of(self.result, diagnosis), self.asked.job),
             }
         return {**self.row(), "row": None, "result": self._so_far()}
 

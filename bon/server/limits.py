@@ -19,5 +19,7 @@ class Limits:
     """Characters of a conversation, tools and schemas included."""
     number: float = 100
     """The largest number in a strategy's parameters, but for those that cap the cost of a tournament."""
+    at_once: int = 16_384
+    """Judge calls with which a tournament may begin: each of them is held in memory while it waits."""
     seconds: float = 600.0
     """Until the best so far is the answer."""

@@ -78,6 +78,7 @@ async def serve(
                     log_config=None,
                     access_log=False,
                     timeout_graceful_shutdown=max(1, round(listening.drain)),
+                    http="h11",  # the other one keeps headers without end, of whoever sends them
                     h11_max_incomplete_event_size=1 << 16,
                     server_header=False,
                 ),

@@ -6,13 +6,12 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from bon.catalog import parse_notation, strategy
-from bon.generation.openai.address import is_address, parse_address
+from bon.catalog import naming_files, parse_notation, strategy
 from bon.job import Job
 from bon.server.errors import Refusal
 from bon.server.limits import Limits
+from bon.server.places import shown
 from bon.server.wire import BonOptions
 
 DEFAULT = "bon"
@@ -32,11 +31,8 @@ class Technique:
 
 
 def policy_name(job: Job) -> str:
-    """The policy's name for clients: without its folder or its URL, which are nobody's business."""
-    model = job.policy.model
-    if is_address(model):
-        return parse_address(model).model
-    return Path(model).name if Path(model).expanduser().is_dir() else model
+    """The policy's name for clients."""
+    return shown(job.policy.model)
 
 
 def model_names(job: Job) -> list[str]:
@@ -72,7 +68,10 @@ def technique_of(model: str, options: BonOptions, job: Job, limits: Limits) -> T
     if text is not None or parameters:
         name, settings = parse_notation(text or str(chosen))
         settings |= {key: _notation(value) for key, value in parameters.items()}
-        _within(settings, limits.number)
+        own = chosen.parameters.items() if name == chosen.name else ()
+        theirs = dict(settings.items() - own)
+        _within(theirs, limits.number)
+        _name_no_file(name, theirs)
         chosen = strategy(name, **settings)
     seconds = min(options.deadline or limits.seconds, limits.seconds)
     decided = replace(
@@ -98,7 +97,23 @@ def _within(settings: Mapping[str, str], largest: float) -> None:
     for key, value in settings.items():
         if key.startswith("max_"):  # what caps the cost may be large
             continue
-        if any(float(number) > largest for number in _NUMBER.findall(value)):
+        text = value.replace("_", "")  # Python reads 1_000 as a number
+        try:
+            numbers = [float(text)]  # 1e9, inf and nan as well
+        except ValueError:
+            numbers = list(map(float, _NUMBER.findall(text)))
+        if not all(number <= largest for number in numbers):
             raise Refusal(
                 400, f"bon.{key}: numbers up to {largest:g}", code="invalid_request", param="bon"
             )
+
+
+def _name_no_file(name: str, settings: Mapping[str, str]) -> None:
+    """A strategy from outside may not have files of this machine read."""
+    for key in naming_files(name) & settings.keys():
+        raise Refusal(
+            400,
+            f"bon.{key} names a file, which whoever starts the server may do, and no client",
+            code="invalid_request",
+            param="bon",
+        )

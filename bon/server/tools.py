@@ -16,7 +16,7 @@ from typing import Any
 
 from bon.server.wire import ChatMessage, Tool
 
-_MARKED = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|\Z)", re.DOTALL)
+_MARKED = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def read_calls(text: str, names: Collection[str]) -> Said:
     if not names:
         return Said(text)
     marked = _MARKED.findall(text)
-    pieces = marked or [text.strip()]
+    pieces = marked or [text]
     calls: list[Call] = []
     for piece in pieces:
         found = _calls(piece, names)
