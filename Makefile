@@ -116,5 +116,5 @@ $(STAMP):
 	$(call step,torch $(TORCH),$(torch))
 	$(call step,bon itself,$(INSTALL) --no-deps --no-build-isolation --editable .)
 	$(call step,byte code of what an engine imports,\
-	  $(PY) -c 'import vllm.v1.engine.async_llm, vllm.v1.engine.core, vllm.v1.worker.cpu_worker')
+	  $(PY) -c 'import vllm.v1.engine.async_llm; import vllm.v1.engine.core; import vllm.v1.worker.cpu_worker')
 	@rm -f $(UNFINISHED); touch $@

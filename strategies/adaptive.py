@@ -82,7 +82,7 @@ async def adaptive(
         gain.flat[:: table.n + 1] = 0.0
         best = posterior.best()
         worth = gain / (best[:, None] + best + 1e-12)
-        if votes is None and width >= MATCHES * table.n:
+        if isinstance(posterior, BestPosterior) and votes is None and width >= MATCHES * table.n:
             bouts = _matches(gain, asked, lucky_pair, min(width, left), posterior.flip_rate)
         else:
             cells = _choose(gain, best, asked, lucky_pair, min(width, left), votes)

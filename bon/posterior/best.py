@@ -79,7 +79,7 @@ class BestPosterior:
         Verdicts that flip more often are more of them a pair, and messages passed around among more of
         them make the beliefs a little too sure: fitted to simulations at flips of .1, .2 and .3.
         """
-        return (8.0 / self.n) ** 0.25 * min(1.25, max(0.4, 0.022 / self.flip_rate**2))
+        return float(8.0 / self.n) ** 0.25 * min(1.25, max(0.4, 0.022 / self.flip_rate**2))
 
     @property
     def world_evidence(self) -> Floats:
@@ -160,7 +160,7 @@ class BestPosterior:
         both = wins @ weight
         both[leader] = given[leader] @ weight
         both[:, leader] = chance - both[leader]
-        shift = both - chance * win
+        shift: Floats = both - chance * win
         shift *= shift
         shift /= 2.0 * max(chance * (1.0 - chance), 1e-9) * win * (1.0 - win) + 1e-12
         return shift

@@ -28,7 +28,7 @@ _DIFFERED = slice(_AGREED.stop, _AGREED.stop + _G)
 WIDTH = _DIFFERED.stop
 """How many numbers a row of evidence has."""
 
-CAUTION = 20.0
+CAUTION = 10.0
 """How many tournaments the prior weights of the worlds count as."""
 ENOUGH = 200.0
 """Graded verdicts whose pair was judged again, below which grades say nothing."""

@@ -42,9 +42,8 @@ class LevelPosterior:
         self._law = np.array([world.law for world in worlds]).reshape(k, len(FLIPS))
         self._misled = np.array([world.misled for world in worlds])
         self._faithful = 1.0 - self._misled
-        self._close = self._law * np.array([world.close <= FLIPS for world in worlds]).reshape(
-            k, -1
-        )
+        close = np.array([world.close <= FLIPS for world in worlds]).reshape(self._law.shape)
+        self._close = self._law * close
         self._mass, self._sums = _levels(n)
         # What the verdicts on pair (a, b) say if a is above b, by world: as a likelihood (up to a
         # factor), as a share of both orders, as the chance of the next verdict, and of equality.

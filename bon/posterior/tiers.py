@@ -43,7 +43,7 @@ class TierPosterior:
         # odds of being in the top tier, and the factor of them that verdicts with each other one are
         self._odds = np.tile(share / (1.0 - share), (n, 1))
         self._message = np.ones((n, n, count))  # [from, to]
-        self._self, self._each = np.diag_indices(n), np.arange(count)
+        self._self = np.diag_indices(n)
         self.conclude()
 
     def tell(self, first: int, second: int, seen: Floats) -> Floats:
@@ -58,7 +58,7 @@ class TierPosterior:
         odds = self._odds[either] / self._message[other, either]  # but for their own verdicts
         old = self._ratio[either, other]
         weight = odds.prod(0) + 1.0
-        gain = (weight + (odds * ratio).sum(0)) / (weight + (odds * old).sum(0))
+        gain: Floats = (weight + (odds * ratio).sum(0)) / (weight + (odds * old).sum(0))
         gain *= even / self._even[first, second]
         self._even[either, other] = even
         self._ratio[either, other] = ratio
@@ -112,11 +112,13 @@ class TierPosterior:
         np.divide(1.0 - chance, beaten.prod(1), out=good)
         good += chance
         # to be named is the likeliest; where it is not in the top tier, whoever then is
-        leader = self._odds.argmax(0), self._each
-        named[:] = self._odds
-        named[leader] = 0.0
-        named *= (1.0 - chance[leader]) / (named.sum(0) + 1e-300)
-        named[leader] = chance[leader]
+        likeliest = self._odds.max(0)
+        leads = self._odds > 0.999 * likeliest
+        rest = np.where(leads, 0.0, self._odds)
+        sure = likeliest / (1.0 + likeliest)
+        named[:] = rest * ((1.0 - sure) / (rest.sum(0) + 1e-300))
+        named += leads * (sure / leads.sum(0))
+        named /= named.sum(0)
 
 
 def _message(odds: Floats, up: Floats, down: Floats) -> Floats:
