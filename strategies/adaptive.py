@@ -54,7 +54,7 @@ async def adaptive(
     `profile` is what is known of the judge beforehand, a file of `bon profile`; without one, a run
     learns it from its own earlier blocks of 512 prompts.
     Comparisons: as many as it needs, about 1.3 times the limit under independent noise for n of 16, and
-    50 n at most; n (n - 1) for a round robin. Stages: comparisons / width.
+    20 n at most; n (n - 1) for a round robin. Stages: comparisons / width.
     Source: a posterior over orders or tables, asked by expected information (Lindley, 1956); the field's
     kin are Duel-Evolve (arXiv 2602.21585) and 2607.02104.
     Choose it for the fewest comparisons at a stated error, and wherever nothing speaks against it.
