@@ -78,7 +78,7 @@ LIVE = [
 ]
 SPLIT = ["random", "knockout", "hybrid", "swiss", "sequential-halving", "round-robin"]
 SPLIT += ["adaptive:target=round-robin,max_comparisons=10", "adaptive:target=round-robin"]
-WIDTH = 64
+WIDTH = 128
 """Comparisons at once where stages are what is scarce."""
 PAIRSORT = {f"pairsort swiss, {2 * pairs} calls": pairs for pairs in (5, 6, 7, 9, 12)}
 """Pairs, each asked in both orders."""
@@ -88,7 +88,7 @@ def simulated() -> list[tuple[list[str], list[str]]]:
     """Commands and their strategies: independent noise, persistent errors, right and wrong, few stages."""
     base = ["bon", "bench", "simulated", "--seed", "1"]
     posterior = "exact-posterior:error=0.05"
-    few_stages = ["knockout:rule=votes:11", f"adaptive:width={WIDTH},error=0.08"]
+    few_stages = ["knockout:rule=votes:11", f"adaptive:width={WIDTH},error=0.16"]
 
     def world(n: int, flip: float, prompts: int, *more: str) -> list[str]:
         return [*base, "-n", f"{n}", "--flip", f"{flip}", "--prompts", f"{prompts}", *more]
@@ -121,14 +121,11 @@ def main() -> None:
     if asked.world == "simulated":
         found = [measure([*command, *jobs], texts) for command, texts in simulated()]
     elif asked.world == "live":
-        found = [
-            measure(
-                ["bon", "bench", "live", "--problems", "500", "-n", n],
-                LIVE,
-                asked.baseline,
-            )
-            for n in ("8", "16")
-        ]
+        found = []
+        for n in ("8", "16"):
+            command = ["bon", "bench", "live", "--problems", "500", "-n", n]
+            command += ["--ledger", f"{asked.keep}-{n}"] if asked.keep else []
+            found.append(measure(command, LIVE, asked.baseline))
     else:
         if asked.file is None:
             parser.error("recorded needs a file of verdicts")
@@ -147,8 +144,9 @@ def measure(command: Sequence[str], texts: Sequence[str], baseline: str = "") ->
     whole = [*command, *(word for text in texts for word in ("--strategy", text))]
     whole += ["--baseline", baseline] if baseline else []
     shown = [Path(word).name if "/" in word else word for word in whole]
-    if "--keep" in shown:
-        del shown[(at := shown.index("--keep")) : at + 2]
+    for option in ("--keep", "--ledger"):
+        if option in shown:
+            del shown[(at := shown.index(option)) : at + 2]
     print(shlex.join(shown), file=sys.stderr)
     out = subprocess.run([*whole, "--json"], check=True, stdout=subprocess.PIPE).stdout
     return {"command": shlex.join([*shown, "--json"]), "rows": json.loads(out)}

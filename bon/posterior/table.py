@@ -25,7 +25,7 @@ from bon.profile import UNKNOWN, Profile
 
 Floats = npt.NDArray[np.float64]
 
-SAMPLES, DRAWS = (512, 2048), 90_000
+SAMPLES, DRAWS = (512, 4096), 180_000
 """Fewest and most samples of the belief; in between, as many as make so many open cells in all. What is
 told of a cell is a difference of small chances: with 512 samples, half of it is their noise."""
 STRENGTH_SD = 2.0
