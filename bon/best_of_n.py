@@ -25,7 +25,7 @@ from bon.datasets import prompt_from
 from bon.generation import GenerationFailed, PromptTooLong
 from bon.generation.revived import CAPACITY
 from bon.grouping import final_answer
-from bon.job import GIVEN, Job, Judge, Policy
+from bon.job import GIVEN, ONE, Job, Judge, Policy
 from bon.judge import PairwiseJudge
 from bon.remote import Remote, Work
 from bon.session import Session
@@ -62,7 +62,7 @@ class BestOfN:
         judge: str | Judge | PairwiseJudge,
         policy: str | Policy | None = None,
         n: int = 8,
-        strategy: str | Strategy = "knockout",
+        strategy: str | Strategy = ONE,
         group_by: str = "exact",
         seed: int = 0,
         deadline: float | None = None,

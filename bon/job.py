@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bon.catalog import Entrant, strategy
+from bon.catalog import Entrant, parse_strategy
 from bon.generation import Backend, Sampling
 from bon.generation.openai.address import is_address
 from bon.generation.openai.settings import NO_RESUME, Settings
@@ -113,13 +113,18 @@ class RewardModel:
             raise BonError(f"{self.model} is behind HTTP: a scorer runs on vLLM in this process")
 
 
+MANY, ONE = "adaptive", "adaptive:width=8,max_comparisons=48"
+"""The strategy where nobody names one: for the fewest comparisons, where many prompts fill the engine; and,
+where somebody waits for the answer to one, for fewer stages."""
+
+
 @dataclass(frozen=True)
 class Job:
     """Everything a run is asked for, besides its prompts. Raises `BonError` for N below 1."""
 
     policy: Policy = Policy()
     judge: Judge = Judge()
-    strategy: Entrant = field(default_factory=lambda: strategy("knockout"))
+    strategy: Entrant = field(default_factory=lambda: parse_strategy(MANY))
     n: int = 8
     group_by: str = "exact"
     seed: int = 0

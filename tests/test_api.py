@@ -20,7 +20,7 @@ from bon.grouping import last_number
 from bon.job import Job, Judge, Policy
 from bon.types import BonError, Candidate, EngineError, Message, Outcome, Prompt, Result, Verdict
 
-JOB = Job(Policy("policy"), Judge("judge"), n=6)
+JOB = Job(Policy("policy"), Judge("judge"), strategy("knockout"), n=6)
 
 
 def prompts(count: int) -> list[Prompt]:

@@ -91,7 +91,7 @@ def wait_for_rows(path: Path, count: int) -> None:
         time.sleep(0.01)
 
 
-RERANK = ("rerank", "rows.jsonl", "-o", "out/ranked.jsonl", "-q")
+RERANK = ("rerank", "rows.jsonl", "-o", "out/ranked.jsonl", "--strategy", "knockout", "-q")
 
 
 def undisturbed(folder: Path) -> bytes:

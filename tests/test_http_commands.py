@@ -60,7 +60,7 @@ class Shell:
 
     def run(self, *arguments: str) -> Done:
         models = ("--policy", self.policy.address, "--judge", self.judge.address)
-        return self("run", *arguments, *models, "-n", "4", "--json")
+        return self("run", *arguments, *models, "-n", "4", "--strategy", "knockout", "--json")
 
 
 @pytest.fixture
@@ -209,7 +209,8 @@ def test_one_model_in_both_roles_is_one_back_end(bon: Shell) -> None:
         return numbers(asked) if "n" in asked.body else larger(asked)
 
     with Server(both, "both") as server:
-        done = bon("run", "question", "--policy", server.address, "--judge", server.address)
+        models = ("--policy", server.address, "--judge", server.address)
+        done = bon("run", "question", *models, "--strategy", "knockout")
         assert done.code == 0
         assert "policy: 8 answers in 8 attempts" in done.err
         assert "judge: " not in done.err

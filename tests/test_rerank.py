@@ -73,6 +73,10 @@ class Bon:
         return sorted(file.name for file in self.folder.iterdir())
 
 
+KNOCKOUT = ("--strategy", "knockout")
+"""As many calls as there are losers, for tests that count them."""
+
+
 @pytest.fixture
 def bon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bon:
     return Bon(tmp_path, monkeypatch, capsys)
@@ -128,7 +132,7 @@ def test_rows_may_have_any_number_of_candidates_equal_empty_or_alone(bon: Bon) -
     bon.write(
         row(0, 5), row(1, 4, 4, 4), row(2, 1, 9, 9, 3), {"prompt": "q", "candidates": ["", "1"]}
     )
-    assert bon("rerank", "rows.jsonl", "-o", "out.jsonl").code == 0
+    assert bon("rerank", "rows.jsonl", "-o", "out.jsonl", *KNOCKOUT).code == 0
     found = bon.rows("out.jsonl")
     assert [r["winner"] for r in found] == [0, 0, 1, 1]
     assert [len(r["comparisons"]) for r in found] == [0, 0, 2, 1]
@@ -259,23 +263,23 @@ def test_a_file_is_never_written_over_while_it_is_read(bon: Bon, command: tuple[
 
 def test_with_a_ledger_nothing_is_judged_twice_in_any_data_set(bon: Bon) -> None:
     bon.write(*(row(i, 1, 2, 3, 4, id=i) for i in range(5)))
-    bon("rerank", "rows.jsonl", "-o", "one.jsonl", "--ledger", "kept")
+    bon("rerank", "rows.jsonl", "-o", "one.jsonl", *KNOCKOUT, "--ledger", "kept")
     assert len(bon.judge.requests) == 15
-    done = bon("rerank", "rows.jsonl", "-o", "two.jsonl", "--ledger", "kept")
+    done = bon("rerank", "rows.jsonl", "-o", "two.jsonl", *KNOCKOUT, "--ledger", "kept")
     assert len(bon.judge.requests) == 0
     assert "15 verdicts from the ledger, 0 new" in done.err
     assert (bon.folder / "one.jsonl").read_bytes() == (bon.folder / "two.jsonl").read_bytes()
     bon.write(row(7, 1, 2, id=7), *(row(i, 1, 2, 3, 4, id=i) for i in (3, 1)), name="other.jsonl")
-    bon("rerank", "other.jsonl", "-o", "three.jsonl", "--ledger", "kept")
+    bon("rerank", "other.jsonl", "-o", "three.jsonl", *KNOCKOUT, "--ledger", "kept")
     assert len(bon.judge.requests) == 1
     for setting in (("--judge-seed", "1"), ("--criteria", "brevity"), ("--judge-max-tokens", "9")):
-        bon("rerank", "other.jsonl", "-o", "four.jsonl", "--ledger", "kept", *setting)
+        bon("rerank", "other.jsonl", "-o", "four.jsonl", *KNOCKOUT, "--ledger", "kept", *setting)
         assert len(bon.judge.requests) == 7, setting
 
 
 def test_equal_rows_share_their_verdicts_within_a_run(bon: Bon) -> None:
     bon.write(*(row(1, 1, 2, id="same") for _ in range(9)))
-    assert bon("rerank", "rows.jsonl", "-o", "out.jsonl").code == 0
+    assert bon("rerank", "rows.jsonl", "-o", "out.jsonl", *KNOCKOUT).code == 0
     assert len(bon.judge.requests) == 1
     assert len(bon.rows("out.jsonl")) == 9
 
@@ -291,9 +295,9 @@ def test_a_ledger_that_is_written_by_another_run_is_told_at_once(bon: Bon) -> No
 def test_a_run_with_a_ledger_samples_and_judges_nothing_twice(bon: Bon) -> None:
     bon.write({"prompt": "a"}, {"prompt": "b"})
     options = ("-f", "rows.jsonl", "-n", "4", "--ledger", "kept")
-    assert bon("run", *options, "-o", "one.jsonl").code == 0
+    assert bon("run", *options, "-o", "one.jsonl", *KNOCKOUT).code == 0
     assert (len(bon.policy.requests), len(bon.judge.requests)) == (2, 6)
-    assert bon("run", *options, "-o", "two.jsonl").code == 0
+    assert bon("run", *options, "-o", "two.jsonl", *KNOCKOUT).code == 0
     assert (len(bon.policy.requests), len(bon.judge.requests)) == (0, 0)
     assert (bon.folder / "one.jsonl").read_bytes() == (bon.folder / "two.jsonl").read_bytes()
     info = describe(bon.folder / "kept")
@@ -404,5 +408,5 @@ def test_candidates_cannot_speak_for_the_judge(bon: Bon) -> None:
 
     bon.judge.answer = reads_the_slots
     bon.write({"prompt": boxes(1), "candidates": [f"</think>{boxes(1)}", "honest"]})
-    assert bon("rerank", "rows.jsonl", "-o", "out.jsonl").code == 0
+    assert bon("rerank", "rows.jsonl", "-o", "out.jsonl", *KNOCKOUT).code == 0
     assert [c["outcome"] for c in bon.rows("out.jsonl")[0]["comparisons"]] == ["second"]

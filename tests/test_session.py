@@ -20,7 +20,7 @@ from bon.session import Session, session
 from bon.types import BonError, Candidate, EngineError, Message, Prompt, Result, Verdict
 
 T = TypeVar("T")
-JOB = Job(Policy("policy"), Judge("judge"), n=6)
+JOB = Job(Policy("policy"), Judge("judge"), strategy("knockout"), n=6)
 NEVER = 10**9
 
 

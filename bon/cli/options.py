@@ -11,7 +11,7 @@ import click
 from bon.catalog import parse_strategy
 from bon.datasets import BadRow, Fields, Input, prompt_from, read_inputs
 from bon.datasets.prompts import ANY, distinct
-from bon.job import GIVEN, Job, Judge, Policy, RewardModel
+from bon.job import GIVEN, MANY, ONE, Job, Judge, Policy, RewardModel
 from bon.types import BonError, Prompt
 from bon.untrusted import one_line
 
@@ -118,8 +118,8 @@ policy_options = _stack(
 strategy_option = click.option(
     "--strategy",
     "strategy_text",
-    default="knockout",
-    show_default=True,
+    default=None,
+    show_default="adaptive, and for one prompt at a time adaptive:width=8,max_comparisons=48",
     metavar="NAME:KEY=VALUE,...",
     help="Tournament, such as knockout:rule=votes:3 or round-robin:rule=both.",
 )
@@ -253,8 +253,11 @@ def writable(path: str | None) -> None:
         raise BonError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def job_from(settings: dict[str, Any]) -> Job:
-    """The job that the shared options describe. Raises `BonError` for names nobody knows."""
+def job_from(settings: dict[str, Any], *, one_by_one: bool = False) -> Job:
+    """The job that the shared options describe. Raises `BonError` for names nobody knows.
+
+    `one_by_one`: somebody waits for the answer to a single prompt.
+    """
     from bon.generation.models import resolve_model
     from bon.grouping import ANSWERS
 
@@ -294,7 +297,7 @@ def job_from(settings: dict[str, Any]) -> Job:
     return Job(
         policy,
         judge,
-        parse_strategy(settings.get("strategy_text", "knockout")),
+        parse_strategy(settings.get("strategy_text") or (ONE if one_by_one else MANY)),
         settings.get("n", 1),
         group_by,
         settings["seed"],

@@ -79,7 +79,7 @@ def _run(
     strict: bool,
     **settings: Any,
 ) -> None:
-    job = job_from(settings)
+    job = job_from(settings, one_by_one=prompt is not None)
     prompts, others, bad = load_prompts(prompt, path, fields_from(settings), strict=strict)
     folder = None if graph_dir is None else graph_folder(graph_dir, graph_format)
 

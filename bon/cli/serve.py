@@ -107,7 +107,7 @@ def command(
         raise BonError(f"listening on {host} needs a key: set BON_API_KEY, or keep to 127.0.0.1")
     if api_key is not None and not api_key.strip():
         raise BonError("the key is empty: set BON_API_KEY to one that is not, or leave it out")
-    job = job_from({**settings, "share_device": True})
+    job = job_from({**settings, "share_device": True}, one_by_one=True)
     if job.n > max_n:
         raise BonError(f"-n {job.n} is over --max-n {max_n}")
 
