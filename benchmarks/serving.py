@@ -45,7 +45,7 @@ from bon.accuracy import interval
 from bon.api import Observer, run
 from bon.catalog import parse_strategy
 from bon.demo import problems
-from bon.job import Job
+from bon.job import ONE, Job
 from bon.types import Prompt
 
 RESULTS = Path(__file__).parent / "results" / "serving.json"
@@ -242,7 +242,7 @@ def main() -> None:
     parser.add_argument("--only", choices=parts, action="append", help="a part; repeatable")
     parser.add_argument("--problems", type=int, default=200)
     parser.add_argument("-n", type=int, default=8, help="candidates")
-    parser.add_argument("--strategy", default="adaptive")
+    parser.add_argument("--strategy", default=ONE)
     parser.add_argument("--group-by", default="number")
     parser.add_argument("--soak", type=float, default=60.0, help="seconds")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
