@@ -47,16 +47,18 @@ async def adaptive(
     the truth: a judge that is wrong for good is followed all the same.
     It is told neither how often nor in which way the judge errs; bon/posterior says what it holds
     possible. `target=round-robin` looks for the winner of the full table instead, where a pair can be
-    asked once in each order. `width` asks that many at once: fewer stages for some more comparisons.
+    asked once in each order. `width` asks that many at once: fewer stages for some more comparisons. From
+    4 n at once on, a round is one of whole matches, in which no candidate meets two others, and a match
+    that is clear drops its other votes, as in a knockout whose bracket follows what is known.
     The budgets count what is spent, retries too, and end it after the round that reaches them; a VOID
     tells nothing. `total_comparisons` is for the whole input: bon/blocks.py makes of it a budget for
     each prompt and a `price`, what a comparison must be expected to tell about the two it is asked of.
     `profile` is what is known of the judge beforehand, a file of `bon profile`; without one, a run
     learns it from its own earlier blocks of 512 prompts.
-    Comparisons: as many as it needs, about 1.3 times the limit under independent noise for n of 16, and
-    20 n at most; n (n - 1) for a round robin. Stages: comparisons / width.
-    Source: a posterior over orders or tables, asked by expected information (Lindley, 1956); the field's
-    kin are Duel-Evolve (arXiv 2602.21585) and 2607.02104.
+    Comparisons: as many as it needs, about 1.5 times the limit under independent noise; fewer where several
+    candidates are right, and 20 n at most; n (n - 1) for a round robin. Stages: comparisons / width.
+    Source: a posterior over orders, tiers or tables, asked by expected information (Lindley, 1956); its
+    kin in the field are Duel-Evolve (arXiv 2602.21585) and 2607.02104.
     Choose it for the fewest comparisons at a stated error, and wherever nothing speaks against it.
     """
     budgets = {"max_comparisons": max_comparisons, "max_judge_tokens": max_judge_tokens}
