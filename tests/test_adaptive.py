@@ -183,6 +183,29 @@ def test_width_saves_stages() -> None:
     assert wide.order[0] == 7
 
 
+def test_a_round_of_whole_matches_lets_nobody_meet_two_others_and_drops_needless_votes() -> None:
+    worth = shuffled(8, 3)
+    tournament = played(8, simulated(flips(worth, 0.1), seed=5), width=64, error=0.01)
+    assert worth[tournament.order[0]] == 7
+    opponents: dict[tuple[int, int], set[int]] = {}
+    for c in tournament.comparisons:
+        opponents.setdefault((c.stage, c.first), set()).add(c.second)
+        opponents.setdefault((c.stage, c.second), set()).add(c.first)
+    assert {len(met) for met in opponents.values()} == {1}
+    assert tournament.stages <= 5
+    assert len(tournament.comparisons) < 64
+
+
+def test_right_answers_are_not_told_apart_at_length() -> None:
+    asked = []
+    for seed in range(40):
+        worth = random.Random(seed).sample([True] * 4 + [False] * 4, 8)
+        tournament = played(8, simulated(flips(worth, 0.03), seed=seed), seed)
+        assert worth[tournament.order[0]]
+        asked.append(len(tournament.comparisons))
+    assert np.mean(asked) < 45  # a model that knows orders alone asks 70
+
+
 def test_no_seat_is_favoured() -> None:
     winners = Counter(
         played(4, simulated(flips([1, 1, 1, 1], 0.2), seed=seed), seed, max_comparisons=6).order[0]
