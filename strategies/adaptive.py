@@ -77,7 +77,8 @@ async def adaptive(
         chances = posterior.among_best()
         leader = chances.argmax()
         sure = 1.0 - chances[leader] <= error * posterior.modesty
-        if sure and (whole_table or unbeaten.sum() <= unbeaten[leader]):
+        settled = whole_table or unbeaten.sum() <= unbeaten[leader]
+        if sure and settled:
             break
         gain = posterior.information()
         gain[void >= VOIDS] = 0.0
@@ -89,7 +90,7 @@ async def adaptive(
         else:
             cells = _choose(gain, best, asked, lucky_pair, min(width, left), votes)
             bouts = [Bout((cell,)) for cell in cells]
-        if not bouts or worth[bouts[0].cells[0]] < price:
+        if not bouts or (settled and worth[bouts[0].cells[0]] < price):
             break
         for told in await _heard(table, bouts):
             first, second, score = told.first, told.second, told.score_first
