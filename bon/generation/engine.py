@@ -235,9 +235,8 @@ class _Start:
             environment = {"VLLM_RPC_BASE_PATH": self._folder}
             if "distributed_executor_backend" not in self._engine_args:
                 environment.update(_one_process(config))
-            if (
-                config.model_config.enforce_eager
-            ):  # else compiled code is kept among temporary files
+            if config.model_config.enforce_eager:
+                # else compiled code is kept among temporary files
                 environment["TMPDIR"] = self._folder
             with _deaf_children(), children_without_main(), _environment(environment):
                 if self._unwanted:
