@@ -184,8 +184,11 @@ class _Budget:
         wanted = (self._total - spent - likely) / weight / scale
         self._price[here] = np.interp(-wanted, -np.array(self._curve), PRICES)
         left = max(0.0, self._total - spent - reserved)
+        # One comparison for each candidate but one, or as much of it as there is, belongs to every prompt:
+        # a winner that met nobody is a guess, and no doubt about another is worth that.
+        due = min(1.0, left / weight)
         turns = ceil(len(self._weight[rest]) / self._block)
-        share = min(SPREAD, max(1.0, turns / 2.0)) * left / weight
+        share = due + min(SPREAD, max(1.0, turns / 2.0)) * (left / weight - due)
         self._caps[here] = np.floor(share * self._weight[here])
 
     def terms(self, index: int) -> dict[str, Any]:

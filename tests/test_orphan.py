@@ -13,19 +13,12 @@ import pytest
 
 SCRIPT = """
 import multiprocessing, time
-from multiprocessing import spawn
+from bon.generation.engine import children_without_main
 
 if __name__ == "__main__":
-    prepare = spawn.get_preparation_data
-
-    def prepared(name):
-        data = prepare(name)
-        data.pop("init_main_from_path", None)
-        return data | {"init_main_from_name": "bon.generation.orphan"}
-
-    spawn.get_preparation_data = prepared
-    child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
-    child.start()
+    with children_without_main():
+        child = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(600,))
+        child.start()
     print(child.pid, flush=True)
     time.sleep(600)
 """

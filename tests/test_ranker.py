@@ -87,3 +87,10 @@ def test_elo_is_given_where_everybody_met_everybody_and_orders_as_wins_do() -> N
 @pytest.mark.parametrize(("strategy", "n"), [("knockout", 4), ("knockout", 1), ("round-robin", 1)])
 def test_elo_is_left_out_where_the_schedule_gives_it_no_meaning(strategy: str, n: int) -> None:
     assert all(place.elo is None for place in played(strategy, n))
+
+
+def test_a_judge_that_never_errs_loses_no_tournament_however_often_it_is_asked() -> None:
+    games = [said(a, b, FIRST) for a in range(64) for b in range(a + 1, 64)] * 99
+    standings = rank(64, [], games, [])
+    assert [place.candidate for place in standings] == list(range(64))
+    assert all(place.strength_se > 0 for place in standings)

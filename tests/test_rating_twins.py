@@ -131,6 +131,45 @@ def test_strengths_are_the_top_of_the_posterior(played: Played, position: float)
     assert fit.strength == pytest.approx(top, abs=1e-6)
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize(
+    ("n", "games"), [(8, 1e4), (16, 1e3), (32, 1e3), (64, 99), (64, 1e3), (128, 1e4)]
+)
+def test_strengths_of_a_perfect_order_are_the_top_of_the_posterior(
+    n: int, games: float, batch: int
+) -> None:
+    """Worths are then so far apart that rounding swallows careless steps."""
+    better, worse = np.triu_indices(n, 1)
+    tournament = np.repeat(np.arange(batch), len(better))
+    fit = bradley_terry(
+        np.tile(better, batch),
+        np.tile(worse, batch),
+        np.ones(len(tournament)),
+        n=n,
+        tournament=tournament,
+        weight=np.full(len(tournament), games),
+    )
+    met = games * (1.0 - np.eye(n))
+    for found in fit.strength:
+        chance = 1.0 / (1.0 + np.exp(found[None, :] - found[:, None]))
+        spread = met * chance * chance.T
+        precision = Prior().strength ** -2
+        upset = np.triu(met * chance.T, 1)  # wins less those expected, without a difference
+        slope = upset.sum(1) - upset.sum(0) - precision * found
+        bend = np.diag(spread.sum(1) + precision) - spread
+        assert np.abs(np.linalg.solve(bend, slope)).max() < 1e-9
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_climb_may_be_long(batch: int) -> None:
+    better, worse = (np.tile(side, batch) for side in np.triu_indices(64, 1))
+    tournament = np.repeat(np.arange(batch), len(better) // batch)
+    won, weight = np.ones(len(better)), np.full(len(better), 1e6)
+    fit = bradley_terry(better, worse, won, n=64, tournament=tournament, weight=weight)
+    assert fit.iterations.min() > 100
+    assert (np.diff(fit.strength) < 0.0).all()
+
+
 @settings(max_examples=40)
 @given(tournaments(most=3))
 def test_fitted_terms_are_the_top_of_the_posterior(played: Played) -> None:

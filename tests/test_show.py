@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -186,6 +189,21 @@ def test_facts_tell_what_went_wrong_in_this_tournament() -> None:
     facts = text_of(play(double_knockout, 8, judge=noisy_judge("1", void=0.3, bias=0.4)))
     for told in ("voids", "flip", "decided by coin", "margin"):
         assert told in facts
+
+
+def test_a_terminal_without_unicode_gets_what_it_can_show(tmp_path: Path) -> None:
+    several = write(tmp_path / "several.jsonl", play(identity="ants"), play(identity="bees"))
+    one = write(tmp_path / "one.jsonl", play(n=3, texts=["naïve", "größer", "∞"]))
+    for path, told in ((several, b"ants"), (one, b"Ranking")):
+        shown = subprocess.run(
+            [sys.executable, "-m", "bon", "show", path],
+            env={**os.environ, "PYTHONIOENCODING": "ascii"},
+            capture_output=True,
+            check=True,
+        )
+        assert told in shown.stdout
+        assert shown.stdout.isascii()
+        assert shown.stderr == b""
 
 
 # --- bad input ------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from io import TextIOWrapper
 
 import click
 
@@ -64,6 +65,7 @@ def cli(context: click.Context) -> None:
 
 def main() -> None:
     """Run the command line; every foreseen error is one line on stderr."""
+    _write_what_can_be_written()
     try:
         sys.exit(cli.main(prog_name="bon", standalone_mode=False))  # an Exit comes back as a code
     except click.ClickException as error:
@@ -81,6 +83,12 @@ def main() -> None:
     except OSError as error:  # such as a disk that is full
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
+
+
+def _write_what_can_be_written() -> None:
+    """Question marks for what stdout's encoding lacks, where Python would raise; stderr escapes it."""
+    if isinstance(sys.stdout, TextIOWrapper) and not sys.stdout.encoding.lower().startswith("utf"):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _say(error: click.ClickException) -> None:

@@ -146,7 +146,11 @@ class Engine:
         codes = [process.exitcode or 0 for process in self._processes]
         if not codes or min(codes) >= 0:
             return told
-        return f"{told}: its process was killed by {signal.Signals(-min(codes)).name}"
+        number = -min(codes)
+        known = number in signal.Signals  # real-time signals have no name
+        return (
+            f"{told}: its process was killed by {signal.Signals(number).name if known else number}"
+        )
 
 
 class _Start:
@@ -235,9 +239,8 @@ class _Start:
             environment = {"VLLM_RPC_BASE_PATH": self._folder}
             if "distributed_executor_backend" not in self._engine_args:
                 environment.update(_one_process(config))
-            if (
-                config.model_config.enforce_eager
-            ):  # else compiled code is kept among temporary files
+            if config.model_config.enforce_eager:
+                # else compiled code is kept among temporary files
                 environment["TMPDIR"] = self._folder
             with _deaf_children(), children_without_main(), _environment(environment):
                 if self._unwanted:

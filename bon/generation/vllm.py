@@ -1,4 +1,4 @@
-"""vLLM's asynchronous engine, in process: one request a call, final outputs only."""
+"""Texts of a vLLM engine (`bon.generation.engine`): one request a call, final outputs only."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def climb_alone(games: Games, precision: float, limit: int) -> tuple[FloatArray,
     rows = np.ones((3, n))
     ones, worth, left, right = rows[0], rows[1], rows[1:].T, rows[:2]
     pair, link = np.empty((n, n)), np.empty((n, n))
-    own, prior = link.ravel()[:: n + 1], precision * ones
+    own, prior, column = link.ravel()[:: n + 1], precision * ones, worth[:, None]
 
     def gradient() -> FloatArray:
         """(n,), with the worths and, in ``link``, met / pair brought up to date."""
@@ -85,25 +85,29 @@ def climb_alone(games: Games, precision: float, limit: int) -> tuple[FloatArray,
         return slope
 
     def bend() -> FloatArray:
-        """Minus the Hessian's diagonal over worth**2; past it, the Hessian over both worths is
-        left in ``link``."""
+        """Minus the Hessian's diagonal over worth; past it, the Hessian over both worths is left
+        in ``link``."""
         np.divide(link, pair, link)
-        curvature: FloatArray = (prior / worth + link.dot(worth)) / worth
+        curvature: FloatArray = prior / worth + link.dot(worth)
         return curvature
 
     # Jacobi's step, and once more on the same slopes
-    slope, scale = gradient() / worth, bend()
+    slope, scale = gradient(), bend()
     move = (1.0 - 1.0 / n) * slope / scale
-    move = (slope + link.dot(move)) / scale / worth
+    move = (slope / worth + link.dot(move)) / scale
     if _range(move) < 1.0:
         strength += move
     serves = 0
     for taken in range(1, limit + 1):
         slope = gradient()
         if fresh := not serves:
-            np.negative(bend(), own)
+            curvature = bend()
+            # elimination picks its pivots within columns: with rows over their worths too, poor
+            # ones once worths are far apart, and rounding would swallow the step
+            np.multiply(link, column, link)
+            np.negative(curvature, own)
             inverse, scale = inverted(link), ones / worth
-        move = scale * inverse.dot(scale * slope)
+        move = scale * inverse.dot(slope)
         length = _range(move)
         if fresh:
             reach, serves = length, SERVED if length <= NEAR else 0
@@ -165,16 +169,16 @@ def start(table: Table, precision: float) -> FloatArray:
 
 @np.errstate(all="ignore")
 def step(table: Table, precision: float, strength: FloatArray) -> FloatArray:
-    """(B, n) Newton's step, solved for the change of worth so that the links need no scaling."""
+    """(B, n) Newton's step, solved for the change of worth so that the links need no scaling.
+
+    Where worths are so far apart that this takes long, the system is solved in the strengths.
+    """
     gradient, link, worth, total = _slopes(
         table.count, table.points, np.float64(precision), strength
     )
-    own, right = total / worth**2, gradient / worth
-    move = _conjugate(link, own, right, worth)
+    move = _conjugate(link, total / worth**2, gradient / worth, worth)
     if move is None:
-        b, n = right.shape
-        link.reshape(b, n * n)[:, :: n + 1] = -own
-        move = solved(link, -right) / worth
+        move = solved(curvature(table, precision, strength), gradient)
     return np.asarray(move, dtype=np.float64)
 
 

@@ -173,7 +173,7 @@ def bradley_terry(
     prior: Prior | None = DEFAULT_PRIOR,
     position: Term = 0.0,
     tie: Term = 0.0,
-    max_iterations: int = 100,
+    max_iterations: int = 1000,
 ) -> Strengths:
     """Strengths that maximise the posterior, or with ``prior=None`` the likelihood.
 
