@@ -147,7 +147,7 @@ class Engine:
         if not codes or min(codes) >= 0:
             return told
         number = -min(codes)
-        known = number in signal.Signals  # real-time signals have no name
+        known = number in set(signal.Signals)  # real-time signals have no name
         return (
             f"{told}: its process was killed by {signal.Signals(number).name if known else number}"
         )
