@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bon.generation import Generation, PromptTooLong, Reply, Request, TokenChoice
 from bon.generation.encoding import ChatEncoder
 from bon.generation.engine import Engine, running
+from bon.generation.turns import Turns
 
 if TYPE_CHECKING:
     from vllm.outputs import CompletionOutput
@@ -38,6 +39,9 @@ class VLLMBackend:
         self._engine = engine
         self._encoder = ChatEncoder(engine.llm.renderer.get_tokenizer())
         self.capacity = engine.llm.vllm_config.scheduler_config.max_num_seqs
+        # What waits inside vLLM costs it a walk through all that waits for each that is aborted: minutes,
+        # where a client hangs up on a large tournament. Twice the batch keeps the batch full.
+        self._turns = Turns(2 * self.capacity)
         self._context = engine.llm.model_config.max_model_len
         self._defaults = engine.llm.model_config.get_diff_sampling_param()
         self._max_tokens = int(self._defaults.get("max_tokens", MAX_TOKENS))
@@ -52,7 +56,7 @@ class VLLMBackend:
         settings = {"temperature": sampling.temperature, "top_p": sampling.top_p}
         chosen = {name: value for name, value in settings.items() if value is not None}
         number = str(next(self._numbers))
-        async with self._engine.call():
+        async with self._turns.turn(request.priority), self._engine.call():
             schema = sampling.json_schema
             parameters = SamplingParams(
                 **{**self._model_settings(), **chosen},
