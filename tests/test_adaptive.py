@@ -88,11 +88,13 @@ def test_no_more_verdicts_of_a_pair_are_asked_for_than_there_are(
     assert len(set(pairs)) == len(pairs)
 
 
-def test_a_comparison_that_tells_less_than_its_price_is_not_asked_for() -> None:
+def test_once_all_but_one_have_lost_what_tells_less_than_its_price_is_not_asked_for() -> None:
     judge = simulated(flips(range(6), 0.3), seed=1)
     asked = [len(played(6, judge, price=price).comparisons) for price in (0.0, 0.05, 9.0)]
     assert asked == sorted(asked, reverse=True)
-    assert asked[0] > asked[1] > asked[2] == 0
+    assert (
+        asked[0] > asked[1] > asked[2] >= 5
+    )  # a winner has been met by somebody, whatever the price
 
 
 def test_a_smaller_error_costs_more_and_errs_less() -> None:
