@@ -229,6 +229,7 @@ def test_a_run_through_every_fault_is_right_and_counts_every_attempt(
         proxy.faults.extend(faults)
         command = [sys.executable, "-m", "bon", "run", "-f", "rows.jsonl", "-o", "out.jsonl"]
         command += ["--judge", proxy.address, "--judge-engine-arg", "timeout=10"]
+        command += ["--strategy", "knockout"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=300, check=False)
         said = done.stderr.decode()
         assert done.returncode == 0, said
