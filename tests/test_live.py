@@ -341,7 +341,8 @@ def test_an_engine_that_is_killed_is_restarted_once_and_then_told_with_everythin
     output = tmp_path / "ranked.jsonl"
     with (tmp_path / "errors").open("wb") as errors:
         process = subprocess.Popen(
-            [*BON, "rerank", "rows.jsonl", "-o", output.name, "--ledger", "kept"],
+            [*BON, "rerank", "rows.jsonl", "-o", output.name, "--ledger", "kept"]
+            + ["--strategy", "knockout"],
             cwd=tmp_path,
             stderr=errors,
         )
