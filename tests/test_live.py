@@ -340,9 +340,9 @@ def test_an_engine_that_is_killed_is_restarted_once_and_then_told_with_everythin
     (tmp_path / "rows.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
     output = tmp_path / "ranked.jsonl"
     with (tmp_path / "errors").open("wb") as errors:
+        command = [*BON, "rerank", "rows.jsonl", "-o", output.name, "--ledger", "kept"]
         process = subprocess.Popen(
-            [*BON, "rerank", "rows.jsonl", "-o", output.name, "--ledger", "kept"]
-            + ["--strategy", "knockout"],
+            [*command, "--strategy", "knockout"],
             cwd=tmp_path,
             stderr=errors,
         )
