@@ -166,6 +166,10 @@ def _until_judging(server: Server, before: float) -> None:
 # --- what is kept -------------------------------------------------------------------------------------
 
 
+def _times(ratio: float | None) -> str:
+    return "not compared with" if ratio is None else f"{ratio:.2f} times"
+
+
 def table(figures: Mapping[str, Any]) -> str:
     """The figures as Markdown, each part with where and when; parts that were not measured say so."""
     lines = ["| | figure | measured |", "|---|---|---|"]
@@ -198,7 +202,7 @@ def table(figures: Mapping[str, Any]) -> str:
             "soak",
             "64 clients for a minute",
             f"{it['answers']:,} answers, {it['errors']} errors;"
-            f" {it.get('over_bon_run', float('nan')):.2f} times `bon run`'s time (aim: 1.1)",
+            f" {_times(it.get('over_bon_run'))} `bon run`'s time (aim: 1.1)",
         )
         row(
             "soak",
