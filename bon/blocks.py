@@ -25,6 +25,7 @@ import numpy.typing as npt
 from bon.catalog import Entrant
 from bon.judge.simulated import flips, simulated
 from bon.posterior.learning import evidence, learn
+from bon.profile import UNKNOWN
 from bon.simulate import play
 from bon.tournament import Tournament
 from bon.types import BonError, Comparison
@@ -128,13 +129,19 @@ class Blocks:
 
     def played(self, index: int, n: int, comparisons: Sequence[Comparison]) -> None:
         """As `over`, from the comparisons of a tournament among n."""
-        row = evidence(n, comparisons) if self.heard(index) else None
+        row = None
+        if self.heard(index):
+            row = evidence(n, comparisons, self.settings(index).get("profile", UNKNOWN))
         self.over(index, len(comparisons), row)
 
     def _rows(self, stop: int) -> list[Floats]:
-        """The evidence of the blocks before `stop`, in input order; what is too old goes."""
+        """The evidence of the blocks before `stop`, in input order; what is too old goes.
+
+        The first two blocks stay: they were played without a profile, and only where none was in play
+        does it say what grades mean.
+        """
         first, last = (stop - RECENT) * self.size, stop * self.size
-        for index in [index for index in self._evidence if index < first]:
+        for index in [index for index in self._evidence if 2 * self.size <= index < first]:
             del self._evidence[index]
         return [self._evidence[index] for index in sorted(self._evidence) if index < last]
 

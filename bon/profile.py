@@ -33,20 +33,26 @@ class Profile:
     """How often one verdict names the one that it does not mean to prefer."""
     worlds: tuple[float, ...] = ()
     """How often each of `bon.posterior.worlds.WORLDS` was met; empty where nobody looked."""
-    grades: tuple[float, ...] = ()
-    """What a graded verdict is worth in bare ones, by `GRADES`; empty: as much as a bare one, however
-    sure it says it is, for after long thinking that is often saturated."""
+    clear: tuple[float, ...] = ()
+    """How often a clear verdict is of each of `GRADES`; empty: grades tell nothing, for after long
+    thinking they are often saturated."""
+    guess: tuple[float, ...] = ()
+    """How often a verdict that is no better than a coin is of each."""
 
-    def worth(self, p_first: float | None) -> float:
-        """What a verdict with this probability of FIRST is worth, in bare verdicts."""
+    def grade(self, p_first: float | None) -> tuple[float, float]:
+        """How likely a clear verdict, and a guess, is to have this probability of FIRST; 1, 1 if nobody knows."""
         grade = grade_of(p_first)
-        return 1.0 if grade is None or not self.grades else self.grades[grade]
+        if grade is None or not self.clear:
+            return BARE
+        return self.clear[grade], self.guess[grade]
 
     def to_json(self) -> dict[str, Any]:
         """The fields as they are."""
         return asdict(self)
 
 
+BARE = 1.0, 1.0
+"""The grade of a verdict without one."""
 UNKNOWN = Profile()
 
 
@@ -69,5 +75,5 @@ def read_profile(path: str) -> Profile:
     known = {field.name for field in fields(Profile)}
     if not isinstance(row, dict) or not row or not row.keys() <= known:
         raise BonError(f"{path} is no judge profile: make one with bon profile RESULTS")
-    lists = {name: tuple(row[name]) for name in ("worlds", "grades") if name in row}
+    lists = {name: tuple(row[name]) for name in ("worlds", "clear", "guess") if name in row}
     return Profile(**{**row, **lists})

@@ -64,6 +64,8 @@ async def adaptive(
     budgets = {"max_comparisons": max_comparisons, "max_judge_tokens": max_judge_tokens}
     _check(error, budgets, width)
     whole_table = Target(target) is Target.ROUND_ROBIN
+    # one win may seem enough where nobody has said that this judge is not of such a kind
+    trusted = whole_table or bool(profile.worlds)
     votes = table.votes or (2 if whole_table else None)
     posterior = _posterior(table, profile, whole_table)
     luck = np.array([table.rng("luck", seat).random() for seat in table.seats])
@@ -77,7 +79,7 @@ async def adaptive(
         chances = posterior.among_best()
         leader = chances.argmax()
         sure = 1.0 - chances[leader] <= error * posterior.modesty
-        settled = whole_table or unbeaten.sum() <= unbeaten[leader]
+        settled = trusted or unbeaten.sum() <= unbeaten[leader]
         if sure and settled:
             break
         gain = posterior.information()
@@ -94,7 +96,7 @@ async def adaptive(
             break
         for told in await _heard(table, bouts):
             first, second, score = told.first, told.second, told.score_first
-            posterior.tell(first, second, score, profile.worth(told.verdict.p_first))
+            posterior.tell(first, second, score, profile.grade(told.verdict.p_first))
             asked[first, second] += 1
             void[first, second] += score is None
             unbeaten[first] &= score in (1.0, None)

@@ -12,7 +12,8 @@ from bon.catalog import strategy
 from bon.judge.simulated import flips, simulated
 from bon.posterior.best import BestPosterior
 from bon.posterior.learning import evidence, learn
-from bon.profile import UNKNOWN, Profile, read_profile
+from bon.posterior.worlds import World, at
+from bon.profile import BARE, UNKNOWN, Profile, read_profile
 from bon.simulate import play
 from bon.tournament import Tournament
 from bon.types import BonError
@@ -52,28 +53,56 @@ def test_the_share_of_ties_is_counted_without_the_voids() -> None:
     assert abs(found - 0.25) < 0.06
 
 
-def test_grades_that_mean_something_are_worth_more_the_surer_they_are() -> None:
-    grades = learned(0.3, tournaments=150, graded=1.0).grades
-    assert list(grades) == sorted(grades)
-    assert grades[0] < 0.8 < 1.2 < grades[3]
+def test_grades_of_a_calibrated_judge_tell_clear_verdicts_from_guesses() -> None:
+    found = learned(0.3, tournaments=150, graded=1.0)
+    odds = [clear / guess for clear, guess in zip(found.clear, found.guess, strict=True)]
+    assert odds[0] < 0.8 < 1.2 < odds[3]
+    assert sum(found.clear) == pytest.approx(1.0)
+    assert sum(found.guess) == pytest.approx(1.0)
 
 
-def test_a_grade_without_a_profile_that_knows_it_is_worth_a_bare_verdict() -> None:
-    assert UNKNOWN.worth(0.999) == UNKNOWN.worth(0.501) == UNKNOWN.worth(None) == 1.0
-    known = Profile(grades=(0.1, 0.5, 1.0, 1.5, 2.0, 2.0))
-    assert known.worth(0.51) == known.worth(0.49) == 0.1
-    assert known.worth(0.0) == 2.0
-    assert known.worth(None) == 1.0
+def test_grades_say_nothing_where_too_few_pairs_were_judged_twice() -> None:
+    assert learned(tournaments=1, graded=1.0).clear == ()
 
 
-def test_a_verdict_of_more_worth_tells_more() -> None:
+def test_a_grade_that_nobody_calibrated_says_nothing() -> None:
+    assert UNKNOWN.grade(0.999) == UNKNOWN.grade(0.501) == UNKNOWN.grade(None) == BARE
+    known = Profile(clear=(0.0, 0.1, 0.1, 0.1, 0.1, 0.6), guess=(0.7, 0.1, 0.1, 0.1, 0.0, 0.0))
+    assert known.grade(0.51) == known.grade(0.49) == (0.0, 0.7)
+    assert known.grade(0.0) == (0.6, 0.0)
+    assert known.grade(None) == BARE
+
+
+def test_a_verdict_that_is_more_surely_clear_tells_more_of_who_is_above() -> None:
     chances = []
-    for worth in (0.0, 0.5, 1.0, 2.0):
-        posterior = BestPosterior(3)
-        posterior.tell(0, 1, 1.0, worth)
+    for clear in (1e-6, 0.5, 1.0, 2.0):
+        posterior = BestPosterior(3, worlds=(World("constant", 1.0, tuple(at(0.2))),))
+        posterior.tell(0, 1, 1.0, (clear, 1.0))
         chances.append(posterior.best()[0])
     assert chances == sorted(chances)
     assert chances[0] == pytest.approx(1 / 3, abs=1e-3)
+
+
+def test_guesses_all_round_show_that_nobody_is_above_the_others() -> None:
+    equals = []
+    for grade in ((0.01, 1.0), BARE):
+        posterior = BestPosterior(4)
+        for first, second in ((0, 1), (1, 2), (2, 3), (3, 0)) * 2:
+            posterior.tell(first, second, 1.0, grade)
+        equals.append(posterior.among_best().min())
+    assert equals[0] > 0.8 > 0.5 > equals[1]
+
+
+def test_evidence_of_a_tournament_that_grades_steered_teaches_nothing_about_grades() -> None:
+    judge = simulated(flips(range(4), 0.2), seed=1, graded=1.0)
+    played = play(Tournament(strategy("round-robin", rule="both"), 4, seed="0"), judge)
+    known = Profile(clear=(0.1,) * 5 + (0.5,), guess=(0.5,) + (0.1,) * 5)
+    bare, steered = (
+        learn([evidence(4, played.comparisons)] * 50),
+        evidence(4, played.comparisons, known),
+    )
+    assert bare.clear
+    assert learn([steered] * 50).clear == ()
 
 
 def test_who_knows_the_judge_needs_fewer_comparisons() -> None:

@@ -16,6 +16,7 @@ from bon.bench.played import Played, World
 from bon.blocks import Blocks
 from bon.catalog import Entrant, parse_strategy
 from bon.posterior.learning import WIDTH, evidence
+from bon.profile import UNKNOWN
 from bon.tournament import Strategy
 
 Columns = dict[str, Column]
@@ -165,5 +166,6 @@ def _play(text: str, start: int, stop: int, lessons: Sequence[Lesson]) -> Column
             playing = replace(strategy, arguments=arguments)
         row[:FIELDS], comparisons = _world.play(playing, index)
         if lessons and lessons[index - start].heard:
-            row[FIELDS:] = evidence(_world.seats[index], comparisons)
+            profile = lessons[index - start].settings.get("profile", UNKNOWN)
+            row[FIELDS:] = evidence(_world.seats[index], comparisons, profile)
     return rows

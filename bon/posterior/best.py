@@ -19,7 +19,7 @@ from bon.posterior.beliefs import Beliefs
 from bon.posterior.levels import LevelPosterior
 from bon.posterior.tiers import TierPosterior
 from bon.posterior.worlds import BIASES, FLIPS, WORLDS, World, log_likelihoods
-from bon.profile import UNKNOWN, Profile
+from bon.profile import BARE, UNKNOWN, Profile
 from bon.types import BonError
 
 Floats = npt.NDArray[np.float64]
@@ -96,15 +96,17 @@ class BestPosterior:
         evidence: Floats = self._log_bias - self._log_bias_prior
         return evidence
 
-    def tell(self, first: int, second: int, score: float | None, worth: float = 1.0) -> None:
+    def tell(
+        self, first: int, second: int, score: float | None, grade: tuple[float, float] = BARE
+    ) -> None:
         """Take one verdict: 1 where the first won, 0 the second, .5 a tie, None a VOID.
 
-        `worth`: how many bare verdicts it tells as much as, where its grade says so.
+        `grade`: how likely a clear verdict is to have the grade of this one, and a guess.
         """
         if score is None:
             return
         either, other = np.array([first, second]), np.array([second, first])
-        seen = self._by_flip[either, other] + log_likelihoods(worth)[self._slot, int(2.0 * score)]
+        seen = self._by_flip[either, other] + log_likelihoods(*grade)[self._slot, int(2.0 * score)]
         self._by_flip[either, other] = seen
         self._learn_bias(first, second, score)
         seen = np.exp(seen - seen.max())

@@ -8,12 +8,12 @@ disagreements among those would be of the pairs that looked doubtful.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import log
 
 import numpy as np
 import numpy.typing as npt
 
 from bon.posterior.best import BestPosterior
+from bon.posterior.grades import laws
 from bon.posterior.worlds import BIASES, FLIPS, WORLDS
 from bon.profile import GRADES, UNKNOWN, Profile, grade_of
 from bon.types import Comparison, Outcome
@@ -23,8 +23,8 @@ Floats = npt.NDArray[np.float64]
 _K, _B, _G = len(WORLDS), len(BIASES), len(GRADES) + 1
 _WORLDS, _BIASES = slice(0, _K), slice(_K, _K + _B)
 _TIES, _VERDICTS = _K + _B, _K + _B + 1
-_AGREED = slice(_VERDICTS + 1, _VERDICTS + 1 + _G)
-_DIFFERED = slice(_AGREED.stop, _AGREED.stop + _G)
+_AGREED = slice(_VERDICTS + 1, _VERDICTS + 1 + _G**2)
+_DIFFERED = slice(_AGREED.stop, _AGREED.stop + _G**2)
 WIDTH = _DIFFERED.stop
 """How many numbers a row of evidence has."""
 
@@ -34,16 +34,20 @@ ENOUGH = 200.0
 """Graded verdicts whose pair was judged again, below which grades say nothing."""
 
 
-def evidence(n: int, comparisons: Iterable[Comparison]) -> Floats:
-    """What the verdicts of one tournament say about the judge; `n` candidates took part."""
-    posterior = BestPosterior(n)
+def evidence(n: int, comparisons: Iterable[Comparison], profile: Profile = UNKNOWN) -> Floats:
+    """What the verdicts of one tournament say about the judge; `n` candidates took part.
+
+    `profile` is the one that it was played by. Where that knows what grades mean, they help to tell what
+    kind of judge this is, and teach no more about grades: which pairs were judged again depended on them.
+    """
+    posterior = BestPosterior(n, profile=Profile(clear=profile.clear, guess=profile.guess))
     row = np.zeros(WIDTH)
     last: dict[tuple[int, int], Comparison] = {}
     for heard in comparisons:
         score = heard.score_first
         if score is None:
             continue
-        posterior.tell(heard.first, heard.second, score)
+        posterior.tell(heard.first, heard.second, score, profile.grade(heard.verdict.p_first))
         row[_VERDICTS] += 1.0
         row[_TIES] += heard.verdict.outcome is Outcome.TIE
         pair = min(heard.first, heard.second), max(heard.first, heard.second)
@@ -52,9 +56,9 @@ def evidence(n: int, comparisons: Iterable[Comparison]) -> Floats:
             last[pair] = heard
         elif None not in (heard.winner, before.winner):
             agreed = _AGREED if heard.winner == before.winner else _DIFFERED
-            for one in (heard, before):
-                if (grade := grade_of(one.verdict.p_first)) is not None:
-                    row[agreed.start + grade] += 1.0
+            one, other = grade_of(before.verdict.p_first), grade_of(heard.verdict.p_first)
+            if one is not None and other is not None and not profile.clear:
+                row[agreed.start + _G * one + other] += 1.0
     row[_WORLDS], row[_BIASES] = posterior.world_evidence, posterior.bias_evidence
     return row
 
@@ -74,13 +78,17 @@ def learn(rows: Sequence[Floats]) -> Profile:
     rates = law @ FLIPS
     misled = np.array([world.misled for world in WORLDS])
     flip = float(worlds @ (misled + (1.0 - 2.0 * misled) * rates))
+    agreed, differed = total[_AGREED].reshape(_G, _G), total[_DIFFERED].reshape(_G, _G)
+    graded = 2.0 * (agreed + differed).sum() >= ENOUGH
+    clear, guess = laws(agreed, differed) if graded else ((), ())
     return Profile(
         bias=bias,
         bias_sd=float(weight @ (BIASES - bias) ** 2) ** 0.5,
         tie_rate=float(total[_TIES] / max(total[_VERDICTS], 1.0)),
         flip_rate=flip,
         worlds=tuple(float(share) for share in worlds),
-        grades=_calibrated(total[_AGREED], total[_DIFFERED]),
+        clear=tuple(float(share) for share in clear),
+        guess=tuple(float(share) for share in guess),
     )
 
 
@@ -94,29 +102,3 @@ def _shares(evidences: Floats) -> Floats:
         each /= each.sum(1, keepdims=True)
         shares = (each.sum(0) + CAUTION * prior) / (len(evidences) + CAUTION)
     return shares
-
-
-def _calibrated(agreed: Floats, differed: Floats) -> tuple[float, ...]:
-    """What a verdict of each grade is worth in bare ones, by how often another on its pair agrees."""
-    asked = agreed + differed
-    if asked.sum() < ENOUGH:
-        return ()
-    overall = agreed.sum() / asked.sum()
-    error = 0.5 * (1.0 - max(2.0 * overall - 1.0, 1e-4) ** 0.5)
-    rate = (agreed + 8.0 * overall) / (asked + 8.0)
-    right = np.clip((_rising(rate, asked + 8.0) - error) / (1.0 - 2.0 * error), 0.5, 0.995)
-    return tuple(float(w) for w in np.log(right / (1.0 - right)) / log((1.0 - error) / error))
-
-
-def _rising(values: Floats, weights: Floats) -> Floats:
-    """The nearest values that nowhere fall: neighbours that do are pooled."""
-    pools: list[list[float]] = []  # value, weight, members
-    for value, weight in zip(values, weights, strict=True):
-        pools.append([float(value), float(weight), 1.0])
-        while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
-            value, weight, members = pools.pop()
-            low = pools[-1]
-            low[0] = (low[0] * low[1] + value * weight) / (low[1] + weight)
-            low[1] += weight
-            low[2] += members
-    return np.repeat([pool[0] for pool in pools], [int(pool[2]) for pool in pools])

@@ -21,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from bon.profile import UNKNOWN, Profile
+from bon.profile import BARE, UNKNOWN, Profile
 
 Floats = npt.NDArray[np.float64]
 
@@ -69,10 +69,12 @@ class TablePosterior:
         """Its stated error is no smaller than the realised one."""
         return 1.0
 
-    def tell(self, first: int, second: int, score: float | None, worth: float = 1.0) -> None:
+    def tell(
+        self, first: int, second: int, score: float | None, grade: tuple[float, float] = BARE
+    ) -> None:
         """Take the verdict of a cell: 1 where the first won, 0 the second, .5 a tie, None a VOID.
 
-        What its grade is worth makes no difference: the cell holds the verdict itself.
+        Its grade makes no difference: the cell holds the verdict itself.
         """
         cell = self._cell[first, second]
         self._open[cell] = False

@@ -100,13 +100,16 @@ def _log_sigmoid(x: Floats) -> Floats:
 
 
 @cache
-def log_likelihoods(worth: float = 1.0) -> Floats:
+def log_likelihoods(clear: float = 1.0, guess: float = 1.0) -> Floats:
     """Of a verdict [biases, verdict, who is above, flip rates]: second, tie, first; first above, second above.
 
-    A tie counts as half a verdict for each, as in Davidson's model: it tells of equality alone. `worth`
-    is how many bare verdicts it tells as much as.
+    A tie counts as half a verdict for each, as in Davidson's model: it tells of equality alone. `clear`
+    and `guess`: how likely its grade is for a clear verdict and for a guess (`bon.posterior.grades`).
     """
-    lean, slot = worth * np.log(1.0 / FLIPS - 1.0), BIASES[:, None]
+    wrong = FLIPS * guess
+    right = (1.0 - 2.0 * FLIPS) * clear + wrong
+    lean, slot, mass = np.log(right / wrong), BIASES[:, None], np.log(right + wrong)
     first = np.stack([_log_sigmoid(lean + slot), _log_sigmoid(-lean + slot)], 1)
     second = np.stack([_log_sigmoid(-lean - slot), _log_sigmoid(lean - slot)], 1)
-    return np.stack([second, 0.5 * (first + second), first], 1)
+    likelihoods: Floats = np.stack([second, 0.5 * (first + second), first], 1) + mass
+    return likelihoods
