@@ -19,7 +19,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,6 @@ from bon.bench.played import Played, played
 from bon.bench.recorded import Recorded, read_recordings
 from bon.bench.report import rows
 from bon.bench.runner import Columns
-from bon.demo import problems
 from bon.types import SCORE_FIRST, Comparison, Verdict
 
 RESULTS = Path(__file__).parent / "results"
@@ -75,15 +73,11 @@ LIVE = [
     "swiss:rounds=6",
     "pivot:k=2",
     "adaptive",
-    "adaptive:profile=judge.json",
-    "adaptive:profile=judge.json,error=0.02",
+    "adaptive:error=0.02",
+    "adaptive:profile=unknown",
     "round-robin:rule=both",
     "oracle",
 ]
-MEASURED = 500
-"""Problems of the live world."""
-STUDIED = 200
-"""Problems, none of those measured on, from which the judge's profile is learned."""
 SPLIT = ["random", "knockout", "hybrid", "swiss", "sequential-halving", "round-robin"]
 SPLIT += ["adaptive:target=round-robin,max_comparisons=10", "adaptive:target=round-robin"]
 WIDTH = 128
@@ -129,12 +123,11 @@ def main() -> None:
     if asked.world == "simulated":
         found = [measure([*command, *jobs], texts) for command, texts in simulated()]
     elif asked.world == "live":
-        with TemporaryDirectory() as folder:
-            found = [study(Path(folder))]
-            for n in ("8", "16"):
-                command = ["bon", "bench", "live", "--problems", f"{MEASURED}", "-n", n]
-                command += ["--ledger", f"{Path(asked.keep).absolute()}-{n}"] if asked.keep else []
-                found.append(measure(command, LIVE, asked.baseline, folder))
+        found = []
+        for n in ("8", "16"):
+            command = ["bon", "bench", "live", "--problems", "500", "-n", n]
+            command += ["--ledger", f"{asked.keep}-{n}"] if asked.keep else []
+            found.append(measure(command, LIVE, asked.baseline))
     else:
         if asked.file is None:
             parser.error("recorded needs a file of verdicts")
@@ -148,24 +141,7 @@ def main() -> None:
     print(f"wrote {target}")
 
 
-def study(folder: Path) -> dict[str, Any]:
-    """Learn the judge's profile, `judge.json` in `folder`, from problems of its own."""
-    others = problems(MEASURED + STUDIED)[MEASURED:]
-    rows = [{"id": one.id, "prompt": one.text, "answer": one.answer} for one in others]
-    (folder / "problems.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    commands = [
-        "bon run -f problems.jsonl -n 8 --strategy round-robin:rule=both -o judged.jsonl",
-        "bon profile judged.jsonl -o judge.json",
-    ]
-    for command in commands:
-        print(command, file=sys.stderr)
-        subprocess.run(shlex.split(command), check=True, cwd=folder)
-    return {"commands": commands, "profile": json.loads((folder / "judge.json").read_bytes())}
-
-
-def measure(
-    command: Sequence[str], texts: Sequence[str], baseline: str = "", cwd: str | None = None
-) -> dict[str, Any]:
+def measure(command: Sequence[str], texts: Sequence[str], baseline: str = "") -> dict[str, Any]:
     """Run one command of `bon bench` and give it back with its rows; the path of a file stays out."""
     whole = [*command, *(word for text in texts for word in ("--strategy", text))]
     whole += ["--baseline", baseline] if baseline else []
@@ -174,7 +150,7 @@ def measure(
         if option in shown:
             del shown[(at := shown.index(option)) : at + 2]
     print(shlex.join(shown), file=sys.stderr)
-    out = subprocess.run([*whole, "--json"], check=True, stdout=subprocess.PIPE, cwd=cwd).stdout
+    out = subprocess.run([*whole, "--json"], check=True, stdout=subprocess.PIPE).stdout
     return {"command": shlex.join([*shown, "--json"]), "rows": json.loads(out)}
 
 

@@ -165,7 +165,7 @@ async def _run_side_by_side(
 
         tasks.create_task(sample())
         stream, sizes = _taken(ready), _sizes(prompts, job)
-        if Blocks(job.strategy, sizes).learns:
+        if Blocks(job.entrant, sizes).learns:
             stream = _in_order(stream)
         async with scored(stream, job, observer, ledger) as rated:
             await judge_all(rated, job, judge, emit, observer, ledger, stop, sizes)
@@ -276,7 +276,7 @@ async def judge_all(
     candidates each prompt has, all of them; without it there can be no budget for all.
     """
     playing: dict[int, tuple[int, Seating]] = {}
-    blocks = Blocks(job.strategy, sizes)
+    blocks = Blocks(job.entrant, sizes)
     more_is_over = asyncio.Event()
 
     def finish(position: int, result: Result) -> None:

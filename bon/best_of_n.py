@@ -3,7 +3,7 @@
     from bon import BestOfN
 
     best = BestOfN(policy="tiny-policy", judge="tiny-rrm", n=8)
-    print(best("State the final answer to the following arithmetic problem: 4 + 13 - 8 =").text)
+    print(best("State the final answer to the following arithmetic problem: 42 - 25 - 73 =").text)
 
 Whatever is called runs in the portal (`bon.portal`): one event loop for all callers, one pool of judge
 calls for all that one object is asked at a time.

@@ -175,7 +175,7 @@ def _value(name: str, key: str, kind: Any, text: str) -> Any:
     if kind is Rule:
         return parse_rule(text)
     if kind is Profile:
-        return read_profile(text)
+        return UNKNOWN if text == _notation(UNKNOWN) else read_profile(text)
     if kind is bool:
         if text.lower() in ("true", "false"):
             return text.lower() == "true"

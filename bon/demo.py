@@ -16,9 +16,13 @@ from bon.generation.shared import shared
 from bon.job import Job
 from bon.types import BonError, Prompt, Result
 
-STRATEGIES = {"knockout": "knockout", "round_robin": "round-robin:rule=both"}
+STRATEGIES = {
+    "knockout": "knockout",
+    "adaptive": "adaptive",
+    "round_robin": "round-robin:rule=both",
+}
 """Round robin asks in both orders, which is also what shows how often the judge flips."""
-CHOICES = ("random", "majority", "knockout", "round_robin", "oracle")
+CHOICES = ("random", "majority", *STRATEGIES, "oracle")
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ def problems(count: int) -> list[Prompt]:
 async def play_demo(prompts: Sequence[Prompt], job: Job, observer: Observer) -> Demo:
     """Sample once, play every strategy on the same candidates, all in one pool.
 
-    What both strategies ask is answered once, and counts for both.
+    What several strategies ask is answered once, and counts for each.
     """
     results: dict[str, dict[int, Result]] = {name: {} for name in STRATEGIES}
     queues = {name: asyncio.Queue[Sampled]() for name in STRATEGIES}

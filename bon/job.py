@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bon.catalog import Entrant, parse_strategy
 from bon.generation import Backend, Sampling
+from bon.generation.models import MAKE_ANOTHER_MODEL, PROFILE, model_folder
 from bon.generation.openai.address import is_address
 from bon.generation.openai.settings import NO_RESUME, Settings
 from bon.judge.generative import GenerativeJudge
 from bon.judge.template import Template, default_template, load_template
+from bon.profile import Profile, read_profile
 from bon.sampler import Sampler
 from bon.types import BonError
 
@@ -82,6 +84,25 @@ class Judge:
         """What an engine is started with: equal for those that share one."""
         return self.model, self.engine_args
 
+    @property
+    def profile(self) -> Profile | None:
+        """What the model's folder says of it as a judge (`judge-profile.json`).
+
+        None where it says nothing, and where the judge is asked in another way than the model ships with.
+        """
+        settings = (self.temperature, self.top_p, self.max_tokens, self.thinking_budget)
+        changed = (
+            settings != (None,) * 4
+            or self.criteria
+            or self.engine_args.keys() & set(MAKE_ANOTHER_MODEL)
+        )
+        folder = model_folder(self.model)
+        if changed or folder is None or not (folder / PROFILE).is_file():
+            return None
+        if self.template not in (None, default_template(self.model)):
+            return None
+        return read_profile(str(folder / PROFILE))
+
     def load_template(self) -> Template:
         """The template asked for, or the one that fits the model. Raises `BonError` if unknown."""
         return load_template(self.template or default_template(self.model))
@@ -137,6 +158,16 @@ class Job:
     def __post_init__(self) -> None:
         if self.n < 1:
             raise BonError(f"N is {self.n}: sample at least 1 candidate")
+
+    @property
+    def entrant(self) -> Entrant:
+        """The strategy, told what the judge's model says of itself if it is told nothing else of the judge."""
+        takes = "profile" in self.strategy.known and "profile" not in self.strategy.arguments
+        profile = self.judge.profile if takes else None
+        if profile is None:
+            return self.strategy
+        arguments = {**self.strategy.arguments, "profile": profile}
+        return replace(self.strategy, arguments=arguments)
 
     @property
     def one_engine(self) -> bool:

@@ -159,7 +159,7 @@ class Session:
         watch: Observer,
         at_once: int | None = None,
     ) -> Result:
-        seating = seat(prompt, candidates, job.strategy, group_by=job.group_by, seed=job.seed)
+        seating = seat(prompt, candidates, job.entrant, group_by=job.group_by, seed=job.seed)
         tournament, seats = seating.tournament, seating.seats
         entry = Entry(position, prompt.text, seating.texts, tournament)
         watchers = (self._observer, watch)

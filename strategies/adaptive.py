@@ -53,8 +53,9 @@ async def adaptive(
     The budgets count what is spent, retries too, and end it after the round that reaches them; a VOID
     tells nothing. `total_comparisons` is for the whole input: bon/blocks.py makes of it a budget for
     each prompt and a `price`, what a comparison must be expected to tell about the two it is asked of.
-    `profile` is what is known of the judge beforehand, a file of `bon profile`; without one, a run
-    learns it from its own earlier blocks of 512 prompts.
+    `profile` is what is known of the judge beforehand: a file of `bon profile`, or `unknown`. Where
+    it is left out it is the judge-profile.json in the folder of the judge's model or, without that, what
+    a run has learned from its own earlier blocks of 512 prompts.
     Comparisons: as many as it needs, about 1.5 times the limit under independent noise; fewer where several
     candidates are right, and 20 n at most; n (n - 1) for a round robin. Stages: comparisons / width.
     Source: a posterior over orders, tiers or tables, asked by expected information (Lindley, 1956); its

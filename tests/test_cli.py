@@ -417,10 +417,12 @@ def test_the_demo_prints_its_figures_and_leaves_results_and_a_picture(bon: Shell
     figures = orjson.loads(done.out)
     assert [figures[key] for key in ("random", "majority", "knockout", "oracle")] == [0.0] * 4
     # a knockout of 3 is 2 calls, a round robin in both orders 6
-    assert figures["comparisons"] == 4 * (2 + 6)
-    assert {"round_robin", "judge_tokens", "void_rate", "seconds"} <= set(figures)
+    each = {name: cost["comparisons"] for name, cost in figures["by_strategy"].items()}
+    assert (each["knockout"], each["round_robin"]) == (4 * 2, 4 * 6)
+    assert figures["comparisons"] == sum(each.values())
+    assert {"round_robin", "adaptive", "judge_tokens", "void_rate", "seconds"} <= set(figures)
     left = {file.name for file in (bon.folder / "bon-demo").iterdir()}
-    assert left == {"accuracy.png", "knockout.jsonl", "round-robin.jsonl"}
+    assert left == {"accuracy.png", "knockout.jsonl", "adaptive.jsonl", "round-robin.jsonl"}
     assert len(bon.read("bon-demo/knockout.jsonl")) == 4
 
 

@@ -73,7 +73,7 @@ def test_identity_is_the_folders_name_and_a_hash_of_what_is_in_it(tmp_path: Path
     assert model_identity(str(model(tmp_path / "there" / "m"))) == here
 
 
-def test_identity_changes_with_weights_settings_and_tokenizer_but_not_with_a_readme(
+def test_identity_changes_with_weights_settings_and_tokenizer_but_not_with_what_is_said_of_it(
     tmp_path: Path,
 ) -> None:
     plain = model_identity(str(model(tmp_path / "0" / "m")))
@@ -84,6 +84,7 @@ def test_identity_changes_with_weights_settings_and_tokenizer_but_not_with_a_rea
         assert model_identity(str(folder)) != plain
     described = model(tmp_path / "9" / "m")
     (described / "README.md").write_text("A fine model.")
+    (described / "judge-profile.json").write_text("{}")
     assert model_identity(str(described)) == plain
 
 

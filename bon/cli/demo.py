@@ -33,7 +33,7 @@ FOLDER = Path("bon-demo")
 def command(count: int, n: int, seed: int, as_json: bool, quiet: bool) -> None:
     """Sample N answers to held-out arithmetic problems, let tournaments pick, and check against truth.
 
-    Leaves bon-demo/ with the results of both tournaments and a picture of the accuracies.
+    Leaves bon-demo/ with the results of all tournaments and a picture of the accuracies.
     """
     from bon.cli.options import writable
     from bon.cli.progress import Watcher

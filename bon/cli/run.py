@@ -54,7 +54,7 @@ def command(context: click.Context, /, **settings: Any) -> None:
     """Sample N candidates for each PROMPT, play a tournament, give the winner and how it came about.
 
     \b
-    bon run "State the final answer to the following arithmetic problem: 4 + 13 - 8 ="
+    bon run "State the final answer to the following arithmetic problem: 42 - 25 - 73 ="
     bon run -f prompts.jsonl -o results.jsonl -n 16 --strategy knockout:rule=votes:3 --graph graphs/
     bon run -o results.jsonl --resume
 

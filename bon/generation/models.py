@@ -13,6 +13,8 @@ from bon.generation.openai.address import is_address, parse_address
 from bon.types import BonError
 
 BUNDLED = Path(__file__).parent.parent / "bundled"
+PROFILE = "judge-profile.json"
+"""What a model's folder may say of it as a judge (`bon.profile`); it makes the model no other one."""
 
 
 def bundled_models() -> list[str]:
@@ -45,6 +47,14 @@ def resolve_model(name: str) -> str:
     )
 
 
+def model_folder(name: str) -> Path | None:
+    """The folder of a bundled model, or of one on disk; None for any other, known or not."""
+    path = BUNDLED / name if name in bundled_models() else Path(name).expanduser()
+    return path if (path / "config.json").is_file() else None
+
+
+SETTINGS = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")
+"""Endings of the files of a model that say what it writes."""
 MAKE_ANOTHER_MODEL = (
     "dtype",
     "hf_overrides",
@@ -79,7 +89,7 @@ def _folder_identity(folder: str) -> str:
     path = Path(folder)
     digest = hashlib.sha256()
     for file in sorted(path.iterdir()):
-        if file.suffix in (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt"):
+        if file.name != PROFILE and file.suffix in SETTINGS:
             digest.update(f"{file.name}\0{file.stat().st_size}\0".encode())
             with file.open("rb") as stream:
                 digest.update(hashlib.file_digest(stream, "sha256").digest())
