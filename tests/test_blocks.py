@@ -72,6 +72,23 @@ def test_the_first_two_blocks_know_nothing_and_the_third_knows_the_first() -> No
     assert blocks.settings(16)["profile"] != UNKNOWN
 
 
+def test_what_grades_mean_is_learned_in_the_first_two_blocks_and_never_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "BLOCK", 16)
+    monkeypatch.setattr(module, "RECENT", 1)
+    blocks = Blocks(parse_strategy("adaptive:error=0.01"))
+    for index in range(80):
+        judge = simulated(flips(range(5), 0.2), seed=index, graded=1.0)
+        tournament = Tournament(blocks.strategy(index), 5, seed=str(index))
+        blocks.played(index, 5, play(tournament, judge).comparisons)
+    profiles = [blocks.settings(16 * block)["profile"] for block in (3, 4, 5)]
+    assert profiles[0].clear != ()
+    assert profiles[1].clear == profiles[0].clear
+    assert profiles[2].clear == profiles[0].clear
+    assert profiles[2].worlds != profiles[1].worlds
+
+
 @pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("text", ["adaptive", "adaptive:total_comparisons=400"])
 def test_the_order_in_which_prompts_end_changes_nothing(text: str) -> None:
