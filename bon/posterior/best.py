@@ -81,8 +81,9 @@ class BestPosterior:
         among many candidates make beliefs a little too sure; where it seldom flips, few verdicts are left
         between a doubt and its end, and stopping late errs less than it says.
         """
-        share = min(1.25, max(0.4, 0.022 / self.flip_rate**2))
-        return share * float(np.sqrt(np.sqrt(8.0 / self.n)))
+        crowd = (8.0 / self.n) ** 0.25
+        share = min(1.25 * crowd, max(0.4, 0.022 / self.flip_rate**2))
+        return float(share * crowd)
 
     @property
     def world_evidence(self) -> Floats:
