@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from bon.catalog import Entrant, parse_strategy
@@ -84,7 +85,7 @@ class Judge:
         """What an engine is started with: equal for those that share one."""
         return self.model, self.engine_args
 
-    @property
+    @cached_property
     def profile(self) -> Profile | None:
         """What the model's folder says of it as a judge (`judge-profile.json`).
 
@@ -159,7 +160,7 @@ class Job:
         if self.n < 1:
             raise BonError(f"N is {self.n}: sample at least 1 candidate")
 
-    @property
+    @cached_property
     def entrant(self) -> Entrant:
         """The strategy, told what the judge's model says of itself if it is told nothing else of the judge."""
         takes = "profile" in self.strategy.known and "profile" not in self.strategy.arguments
@@ -195,4 +196,6 @@ class Job:
             "seed": self.seed,
             "judge_seed": self.judge.seed,
         }
+        if self.entrant is not self.strategy:
+            known["profile"] = f"{self.judge.model}/{PROFILE}"
         return known if self.scorer is None else known | {"scorer": self.scorer.model}

@@ -38,6 +38,12 @@ def test_the_notation_of_the_strategy_stays_as_it_was_asked_for(folder: Path) ->
     assert str(Job(judge=Judge(str(folder))).entrant) == "adaptive"
 
 
+def test_a_result_says_whose_profile_was_played_by(folder: Path) -> None:
+    known = Job(judge=Judge(str(folder)))
+    assert known.provenance["profile"] == f"{folder}/judge-profile.json"
+    assert "profile" not in Job(judge=Judge(str(folder), temperature=0.0)).provenance
+
+
 def test_a_strategy_that_takes_no_profile_is_told_none(folder: Path) -> None:
     assert told(Judge(str(folder)), "knockout") is None
 

@@ -27,7 +27,7 @@ def unplaced(text: str, job: Job) -> str:
 def without_places(row: dict[str, Any], job: Job) -> dict[str, Any]:
     """A result as JSON: the models that it names, and what is told of failed comparisons."""
     provenance = {
-        key: shown(value) if key in ("policy", "judge", "template") and value else value
+        key: shown(value) if key in ("policy", "judge", "template", "profile") and value else value
         for key, value in row["provenance"].items()
     }
     comparisons = [
