@@ -11,7 +11,7 @@ where that names a file.
 - limit: the very comparisons that the tournaments made, all known up front, through `AsyncLLM`, and through
   `LLM.generate` in a process of its own; the faster of the two counts
 - ours: the tournaments of `bon rerank`, as knockouts and as `--adaptive`, by default with twice a knockout's
-  comparisons at most: left to itself it asks about 60 times a prompt where several candidates are right
+  comparisons at most: a prompt on which the judge contradicts itself would run on alone at the end
 - barrier: knockouts whose rounds are pooled over all prompts, each round waiting for the one before
 - loop: knockouts prompt by prompt, a barrier a round, on every `--loop-share`th prompt, a comparison's time
   times all comparisons
