@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     from bon.generation.vllm import VLLMBackend
 
 RESULTS = Path(__file__).parent / "results"
-JOB = Job(n=8, group_by="none")
+JOB = Job(n=8, group_by="none", strategy=parse_strategy("knockout"))
 FIRST = Verdict(Outcome.FIRST)
 BLOCK = 32
 """Tokens a cache block: at the 128 that vLLM takes on a CPU, prompts of 150 have next to nothing to share."""
