@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 
 from bon import api
 from bon.api import Observer, Sampled, Start, bare_errors
+from bon.catalog import Entrant
 from bon.generation import Backend
 from bon.generation.revived import begin
 from bon.job import GIVEN, Job, Judge, Policy
@@ -159,7 +160,7 @@ class Session:
         watch: Observer,
         at_once: int | None = None,
     ) -> Result:
-        seating = seat(prompt, candidates, job.entrant, group_by=job.group_by, seed=job.seed)
+        seating = seat(prompt, candidates, self._entrant(job), group_by=job.group_by, seed=job.seed)
         tournament, seats = seating.tournament, seating.seats
         entry = Entry(position, prompt.text, seating.texts, tournament)
         watchers = (self._observer, watch)
@@ -206,10 +207,16 @@ class Session:
             known = self._ledgered[judge.identity] = LedgeredJudge(judge, self._ledger)
         return known
 
+    def _entrant(self, job: Job) -> Entrant:
+        # what a model says of itself is not said of an object that judges in its place
+        return job.strategy if isinstance(self._judge, PairwiseJudge) else job.entrant
+
     def _provenance(self, job: Job) -> dict[str, Any]:
-        if isinstance(self._judge, PairwiseJudge):
-            return {**job.provenance, "judge": self._judge.identity, "template": None}
-        return job.provenance
+        if not isinstance(self._judge, PairwiseJudge):
+            return job.provenance
+        known = {**job.provenance, "judge": self._judge.identity, "template": None}
+        known.pop("profile", None)
+        return known
 
 
 class _Hearing(Observer):

@@ -192,6 +192,16 @@ def test_an_answer_shows_how_it_was_found() -> None:
     assert provenance["policy"].startswith("test_best_of_n.")
 
 
+def test_a_judge_of_ones_own_is_not_played_by_the_profile_of_a_model() -> None:
+    best = BestOfN(lambda prompt: ["1", "9", "3"], judge=Larger(), strategy="adaptive")
+    answer = best(QUESTION)
+    assert "profile" not in answer.result.provenance
+    unknown = BestOfN(
+        lambda prompt: ["1", "9", "3"], judge=Larger(), strategy="adaptive:profile=unknown"
+    )
+    assert answer.comparisons == unknown(QUESTION).comparisons
+
+
 def test_a_deadline_gives_the_best_so_far() -> None:
     class Stuck(Larger):
         async def compare(self, *call: Any, **settings: Any) -> Verdict:
