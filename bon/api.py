@@ -95,6 +95,7 @@ async def run(
     if samples and job.strategy.name == "pointwise" and job.scorer is None:
         raise BonError("pointwise needs a score a candidate: name a reward model with --scorer")
     job.judge.load_template()  # a wrong name is told now, not after an hour of sampling
+    _ = job.entrant  # and so is a profile that cannot be read
     async with bare_errors():
         if not samples:
             given = [Sampled(i, prompt, prompt.given) for i, prompt in enumerate(prompts)]

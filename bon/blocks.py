@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from bon.catalog import Entrant
 from bon.judge.simulated import flips, simulated
-from bon.posterior.learning import evidence, learn
+from bon.posterior.learning import WIDTH, evidence, learn
 from bon.profile import UNKNOWN
 from bon.simulate import play
 from bon.tournament import Tournament
@@ -37,7 +37,7 @@ BLOCK = 512
 TURNS = 16
 """A budget is handed out in at least so many blocks: of a short input they are smaller than `BLOCK`."""
 RECENT = 16
-"""How many blocks back a profile looks."""
+"""How many blocks back a profile looks, but for what grades mean."""
 HEARD = 128
 """In how many tournaments of a block it looks."""
 SPREAD = 4.0
@@ -75,6 +75,7 @@ class Blocks:
         self._over: dict[int, int] = {}
         self._settings: dict[int, Mapping[str, Any]] = {}
         self._evidence: dict[int, Floats] = {}
+        self._graded = np.zeros(WIDTH)
         self._budget = (
             None if self._total is None else _Budget(entrant, self._total, sizes, self.size)
         )
@@ -108,7 +109,7 @@ class Blocks:
         if block not in self._settings:
             settings: dict[str, Any] = {}
             if self._profile and block >= 2:
-                settings["profile"] = learn(self._rows(block - 1))
+                settings["profile"] = learn(self._rows(block - 1), self._graded)
             if self._budget is not None:
                 self._budget.open(block)
             self._settings[block] = settings
@@ -135,14 +136,13 @@ class Blocks:
         self.over(index, len(comparisons), row)
 
     def _rows(self, stop: int) -> list[Floats]:
-        """The evidence of the blocks before `stop`, in input order; what is too old goes.
+        """The evidence of the blocks before `stop`, in input order; of what is too old, the grades stay.
 
-        The first two blocks stay: they were played without a profile, and only where none was in play
-        does it say what grades mean.
+        Once it is known what grades mean, play is steered by them and teaches no more about them.
         """
         first, last = (stop - RECENT) * self.size, stop * self.size
-        for index in [index for index in self._evidence if 2 * self.size <= index < first]:
-            del self._evidence[index]
+        for index in sorted(index for index in self._evidence if index < first):
+            self._graded += self._evidence.pop(index)
         return [self._evidence[index] for index in sorted(self._evidence) if index < last]
 
 

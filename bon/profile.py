@@ -34,8 +34,8 @@ class Profile:
     worlds: tuple[float, ...] = ()
     """How often each of `bon.posterior.worlds.WORLDS` was met; empty where nobody looked."""
     clear: tuple[float, ...] = ()
-    """How often a clear verdict is of each of `GRADES`; empty: grades tell nothing, for after long
-    thinking they are often saturated."""
+    """How often a clear verdict is of each grade, up to the first of `GRADES`, between two, or above the
+    last; empty: grades tell nothing, for after long thinking they are often saturated."""
     guess: tuple[float, ...] = ()
     """How often a verdict that is no better than a coin is of each."""
 
@@ -67,13 +67,30 @@ def grade_of(p_first: float | None) -> int | None:
 def read_profile(path: str) -> Profile:
     """The profile in a file that `bon profile` wrote. Raises `BonError` where there is none."""
     try:
-        row = orjson.loads(Path(path).expanduser().read_bytes())
+        row: Any = orjson.loads(Path(path).expanduser().read_bytes())
     except OSError as error:
         raise BonError(f"cannot read {path}: {error.strerror or error}") from error
     except orjson.JSONDecodeError:
         row = None
+    if not _sound(row):
+        raise BonError(f"{path} is no judge profile: make one with bon profile RESULTS")
+    known: dict[str, Any] = {
+        name: tuple(v) if isinstance(v, list) else v for name, v in row.items()
+    }
+    return Profile(**known)
+
+
+def _sound(row: Any) -> bool:
     known = {field.name for field in fields(Profile)}
     if not isinstance(row, dict) or not row or not row.keys() <= known:
-        raise BonError(f"{path} is no judge profile: make one with bon profile RESULTS")
-    lists = {name: tuple(row[name]) for name in ("worlds", "clear", "guess") if name in row}
-    return Profile(**{**row, **lists})
+        return False
+    lists = [row.get(name, []) for name in ("worlds", "clear", "guess")]
+    if not all(isinstance(one, list) for one in lists):
+        return False
+    numbers = [row[name] for name in ("bias", "bias_sd") if name in row]
+    numbers += [row[name] for name in ("tie_rate", "flip_rate") if row.get(name) is not None]
+    chances = [chance for one in lists for chance in one]
+    if not all(isinstance(it, int | float) for it in (*numbers, *chances)):
+        return False
+    lengths = [len(one) for one in lists[1:]]
+    return all(chance > 0.0 for chance in chances) and lengths in ([0, 0], [len(GRADES) + 1] * 2)

@@ -56,6 +56,7 @@ async def session(
     if judge is None:
         models["judge"] = job.judge
         job.judge.load_template()
+        _ = job.entrant
     async with bare_errors(), api.engines(models, observer, start) as running:
         for backend in running.values():
             await begin(backend)

@@ -65,7 +65,8 @@ async def adaptive(
     budgets = {"max_comparisons": max_comparisons, "max_judge_tokens": max_judge_tokens}
     _check(error, budgets, width)
     whole_table = Target(target) is Target.ROUND_ROBIN
-    # one win may seem enough where nobody has said that this judge is not of such a kind
+    # where candidates may be right or wrong and nothing in between, one win can seem enough: whoever
+    # does not know the judge lets everybody lose once before believing it
     trusted = whole_table or bool(profile.worlds)
     votes = table.votes or (2 if whole_table else None)
     posterior = _posterior(table, profile, whole_table)

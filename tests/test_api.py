@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 from fakes import Engines, FakeBackend, larger_number, numbers_from_the_seed, reply, some_turns
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from bon import api
 from bon.api import Observer, Sampled, judge_all, run, sample_all
-from bon.catalog import strategy
+from bon.catalog import parse_strategy, strategy
 from bon.generation import GenerationFailed, PromptTooLong, Reply, Request
 from bon.grouping import last_number
 from bon.job import Job, Judge, Policy
@@ -109,6 +110,26 @@ def test_every_prompt_gets_n_candidates_and_the_best_of_them(runs: Runs) -> None
         assert result.winner is not None
         best = max(map(number, result.candidates))
         assert number(result.candidates[result.winner]) == best
+
+
+def test_a_judge_is_played_by_the_profile_that_it_ships_with(runs: Runs) -> None:
+    played = []
+    for text in ("adaptive", "adaptive:profile=unknown"):
+        job = replace(JOB, judge=Judge("tiny-rrm"), strategy=parse_strategy(text))
+        on = {"policy": FakeBackend(numbers_from_the_seed), "tiny-rrm": FakeBackend(larger_number)}
+        played.append(sum(len(result.comparisons) for result in runs(prompts(3), job, on)))
+    assert played[0] < played[1]
+
+
+def test_a_profile_that_cannot_be_read_is_told_before_anything_is_sampled(
+    runs: Runs, tmp_path: Path
+) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "judge-profile.json").write_text("{}")
+    job = replace(JOB, judge=Judge(str(tmp_path)), strategy=parse_strategy("adaptive"))
+    with pytest.raises(BonError, match="no judge profile"):
+        runs(prompts(1), job)
+    assert runs.engines.log == []
 
 
 def test_a_result_says_how_it_came_about(runs: Runs) -> None:

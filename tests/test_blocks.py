@@ -72,7 +72,7 @@ def test_the_first_two_blocks_know_nothing_and_the_third_knows_the_first() -> No
     assert blocks.settings(16)["profile"] != UNKNOWN
 
 
-def test_what_grades_mean_is_learned_in_the_first_two_blocks_and_never_forgotten(
+def test_what_grades_mean_is_learned_at_first_and_never_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "BLOCK", 16)

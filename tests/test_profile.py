@@ -67,9 +67,9 @@ def test_grades_say_nothing_where_too_few_pairs_were_judged_twice() -> None:
 
 def test_a_grade_that_nobody_calibrated_says_nothing() -> None:
     assert UNKNOWN.grade(0.999) == UNKNOWN.grade(0.501) == UNKNOWN.grade(None) == BARE
-    known = Profile(clear=(0.0, 0.1, 0.1, 0.1, 0.1, 0.6), guess=(0.7, 0.1, 0.1, 0.1, 0.0, 0.0))
-    assert known.grade(0.51) == known.grade(0.49) == (0.0, 0.7)
-    assert known.grade(0.0) == (0.6, 0.0)
+    known = Profile(clear=(0.1, 0.1, 0.1, 0.1, 0.1, 0.5), guess=(0.6, 0.1, 0.1, 0.1, 0.05, 0.05))
+    assert known.grade(0.51) == known.grade(0.49) == (0.1, 0.6)
+    assert known.grade(0.0) == (0.5, 0.05)
     assert known.grade(None) == BARE
 
 
@@ -130,7 +130,15 @@ def test_a_profile_comes_back_from_its_file(tmp_path: Path) -> None:
     assert strategy("adaptive", profile=file).arguments["profile"] == profile
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"bias": 1, "mood": 2}', "not JSON"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "{}", "not JSON", '{"bias": 1, "mood": 2}', '{"bias": "much"}', '{"clear": 5}'),
+        '{"clear": [0.5, 0.5], "guess": [0.5, 0.5]}',
+        '{"clear": [0.1, 0.1, 0.1, 0.1, 0.1, 0.5]}',
+        '{"clear": [0, 0, 0, 0, 0, 1], "guess": [1, 0, 0, 0, 0, 0]}',
+    ],
+)
 def test_a_file_that_is_no_profile_is_one_line_that_says_how_to_make_one(
     tmp_path: Path, text: str
 ) -> None:

@@ -12,7 +12,7 @@ from fakes import Engines, FakeBackend, larger_number, numbers_from_the_seed, so
 
 from bon import api
 from bon.api import Observer, Sampled, run
-from bon.catalog import strategy
+from bon.catalog import parse_strategy, strategy
 from bon.generation import PromptTooLong, Reply, Request
 from bon.job import GIVEN, Job, Judge, Policy
 from bon.ledger import Ledger
@@ -101,6 +101,20 @@ def test_every_call_may_ask_for_another_n_strategy_and_grouping() -> None:
     assert [len(r.candidates) for r in found] == [2, 5, 5]
     assert [len(r.comparisons) for r in found] == [1, 4, 20]
     assert found[2].provenance["strategy"] == "round-robin:rule=both"
+
+
+def test_a_judge_is_played_by_the_profile_that_it_ships_with() -> None:
+    async def ask() -> list[Result]:
+        asked = Session(FakeBackend(larger_number), FakeBackend(numbers_from_the_seed))
+        jobs = [
+            replace(JOB, judge=Judge("tiny-rrm"), strategy=parse_strategy(text))
+            for text in ("adaptive", "adaptive:profile=unknown")
+        ]
+        return await asyncio.gather(*(asked.best(prompt(), job) for job in jobs))
+
+    shipped, unknown = within(ask())
+    assert len(shipped.comparisons) < len(unknown.comparisons)
+    assert ["profile" in result.provenance for result in (shipped, unknown)] == [True, False]
 
 
 def test_candidates_at_hand_are_judged_without_a_policy(monkeypatch: pytest.MonkeyPatch) -> None:

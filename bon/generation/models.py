@@ -49,8 +49,11 @@ def resolve_model(name: str) -> str:
 
 def model_folder(name: str) -> Path | None:
     """The folder of a bundled model, or of one on disk; None for any other, known or not."""
-    path = BUNDLED / name if name in bundled_models() else Path(name).expanduser()
-    return path if (path / "config.json").is_file() else None
+    try:
+        path = BUNDLED / name if name in bundled_models() else Path(name).expanduser()
+        return path if (path / "config.json").is_file() else None
+    except (OSError, RuntimeError):  # too long a name, no such user's home
+        return None
 
 
 SETTINGS = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")

@@ -82,7 +82,7 @@ class BestPosterior:
         between a doubt and its end, and stopping late errs less than it says.
         """
         crowd = (8.0 / self.n) ** 0.25
-        share = min(1.25 * crowd, max(0.4, 0.022 / self.flip_rate**2))
+        share = min(1.25 * min(1.0, crowd), max(0.4, 0.022 / self.flip_rate**2))
         return float(share * crowd)
 
     @property

@@ -1,14 +1,12 @@
 """What grades of a judge mean, found without knowing who was right.
 
 The model. A verdict on a pair that flips at rate f is *clear* with chance 1 - 2 f, and then names the one
-that the judge means to prefer; otherwise it is a *guess*, a fair coin. Clear verdicts and guesses have
-grades by laws of their own. Two verdicts on one pair that differ hold a guess, and what grade each had
-is all there is to see: the two laws, and how many pairs flip at which rate, are those under which the
-grades of pairs judged twice are likeliest (expectation and maximization; Dempster, Laird and Rubin,
-1977). As with raters whose skill is learned from one another (Dawid and Skene, 1979), no label enters.
-
-Pairs of two kinds, hard to tell apart and easy, show the laws. Where all pairs flip at the same rate, two
-verdicts leave open how many of them are guesses; what is found then says less than is so, never more.
+that the judge means to prefer; otherwise it is a *guess*, a coin that falls for the first slot as often as
+the judge's position bias says. Clear verdicts and guesses have grades by laws of their own. Two verdicts
+on one pair, one in each order, that name two winners hold a guess, and what grade each had is all there
+is to see: the two laws, and how many pairs flip at which rate, are those under which the grades of pairs
+judged twice are likeliest (expectation and maximization; Dempster, Laird and Rubin, 1977). As with raters
+whose skill is learned from one another (Dawid and Skene, 1979), no label enters.
 """
 
 from __future__ import annotations
@@ -20,45 +18,55 @@ from bon.posterior.worlds import FLIPS
 
 Floats = npt.NDArray[np.float64]
 
-ROUNDS = 500
-"""Of expectation and maximization; far more than it takes to settle."""
-SMOOTHING = 0.5
-"""How often each grade counts as seen, by either law, before any was."""
+ROUNDS = 1000
+"""Of expectation and maximization, at most."""
+SETTLED = 1e-7
+"""The largest change of a chance at which it ends."""
+SMOOTHING = 1.0
+"""How many verdicts of each grade count as seen, by either law, before any was."""
 
 
-def laws(agreed: Floats, differed: Floats) -> tuple[Floats, Floats]:
-    """How often clear verdicts have each grade, and guesses.
+def laws(agreed: Floats, differed: Floats, bias: float = 0.0) -> tuple[Floats, Floats]:
+    """How often clear verdicts have each grade, and guesses [grades], [grades].
 
-    `agreed`, `differed` [grades, grades]: how many pairs of verdicts had these two grades.
+    `agreed`, `differed` [grades, grades]: how many pairs of verdicts, one in each order, had these two
+    grades. `bias`: what the first slot is worth to a guess, in log-odds.
     """
     agreed, differed = (agreed + agreed.T) / 2.0, (differed + differed.T) / 2.0
     seen = (agreed + differed).sum(1)
-    count = len(seen)
+    first = 1.0 / (1.0 + np.exp(-bias))
+    alike = 2.0 * first * (1.0 - first)  # two guesses that name the same one, in either slot once
     rate = FLIPS[:, None]
-    shares = np.full(len(FLIPS), 1.0 / len(FLIPS))
-    guess: Floats = np.ones(count) / count
-    clear: Floats = np.linspace(1.0, 2.0, count)
-    clear /= clear.sum()
+    shares: Floats = np.ones(len(FLIPS)) / len(FLIPS)
+    # pairs of guesses apart, agreement beyond what differs is that of clear verdicts
+    clear = _law(np.maximum((agreed - differed).sum(1), 0.0))
+    guess = _law(np.maximum(seen - (agreed - differed).sum(1), 0.0))
     for _ in range(ROUNDS):
-        clearly = (1.0 - 2.0 * rate) * clear
-        wrong = rate * guess
-        right = clearly + wrong
+        before = clear, guess
+        clearly, guessed = (1.0 - 2.0 * rate) * clear, 2.0 * rate * guess
         # [rates, grade, grade of the other]
-        same = _products(right, right) + _products(wrong, wrong)
-        other = 2.0 * _products(right, wrong)
-        weight_same = agreed / (shares @ same.reshape(len(FLIPS), -1)).reshape(agreed.shape)
-        weight_other = differed / (shares @ other.reshape(len(FLIPS), -1)).reshape(agreed.shape)
-        found = _products(clearly, right) * weight_same + _products(clearly, wrong) * weight_other
-        were_clear = np.einsum("f,fgh->g", shares, found)
-        shares = shares * (same * weight_same + other * weight_other).sum((1, 2))
+        both, neither = _pairs(clearly, clearly), _pairs(guessed, guessed)
+        one = 0.5 * _pairs(clearly, guessed)
+        mixed = one + one.swapaxes(1, 2)
+        same = both + mixed + alike * neither
+        other = mixed + (1.0 - alike) * neither
+        in_same = agreed / np.einsum("f,fgh->gh", shares, same)
+        in_other = differed / np.einsum("f,fgh->gh", shares, other)
+        were_clear = np.einsum("f,fgh->g", shares, (both + one) * in_same + one * in_other)
+        shares = shares * (same * in_same + other * in_other).sum((1, 2))
         shares /= shares.sum()
-        clear = were_clear + SMOOTHING
-        clear /= clear.sum()
-        guess = np.maximum(seen - were_clear, 0.0) + SMOOTHING
-        guess /= guess.sum()
+        clear, guess = _law(were_clear), _law(np.maximum(seen - were_clear, 0.0))
+        if max(np.abs(clear - before[0]).max(), np.abs(guess - before[1]).max()) < SETTLED:
+            break
     return clear, guess
 
 
-def _products(one: Floats, other: Floats) -> Floats:
+def _law(verdicts: Floats) -> Floats:
+    law: Floats = verdicts + SMOOTHING
+    law /= law.sum()
+    return law
+
+
+def _pairs(one: Floats, other: Floats) -> Floats:
     product: Floats = one[:, :, None] * other[:, None, :]
     return product

@@ -2,7 +2,8 @@
 
 Each tournament gives a row of evidence, made anew from its verdicts alone, and `learn` reads many rows.
 Likelihoods, not counts: which pairs are asked again depends on what was heard, and a share of
-disagreements among those would be of the pairs that looked doubtful.
+disagreements among those would be of the pairs that looked doubtful. Counts of grades are of pairs that
+were asked again for their verdicts, never for their grades, whose laws are the same on pairs of any kind.
 """
 
 from __future__ import annotations
@@ -27,6 +28,10 @@ _AGREED = slice(_VERDICTS + 1, _VERDICTS + 1 + _G**2)
 _DIFFERED = slice(_AGREED.stop, _AGREED.stop + _G**2)
 WIDTH = _DIFFERED.stop
 """How many numbers a row of evidence has."""
+GRADED = slice(_AGREED.start, _DIFFERED.stop)
+"""Those of them that are counts of grades."""
+STEP = float(BIASES[1] - BIASES[0])
+"""Between two of `BIASES`; within one, nothing tells where the bias is."""
 
 CAUTION = 10.0
 """How many tournaments the prior weights of the worlds count as."""
@@ -34,13 +39,16 @@ ENOUGH = 200.0
 """Graded verdicts whose pair was judged again, below which grades say nothing."""
 
 
-def evidence(n: int, comparisons: Iterable[Comparison], profile: Profile = UNKNOWN) -> Floats:
-    """What the verdicts of one tournament say about the judge; `n` candidates took part.
+def evidence(
+    n: int, comparisons: Iterable[Comparison], profile: Profile = UNKNOWN, *, steered: bool = False
+) -> Floats:
+    """What the verdicts of one tournament say about the judge [`WIDTH`]; `n` candidates took part.
 
     `profile` is the one that it was played by. Where that knows what grades mean, they help to tell what
-    kind of judge this is, and teach no more about grades: which pairs were judged again depended on them.
+    kind of judge this is, and teach no more about grades, for which pairs were judged again depended on
+    them; nor do they where it was `steered` by them in another way.
     """
-    posterior = BestPosterior(n, profile=Profile(clear=profile.clear, guess=profile.guess))
+    posterior = BestPosterior(n)
     row = np.zeros(WIDTH)
     last: dict[tuple[int, int], Comparison] = {}
     for heard in comparisons:
@@ -50,25 +58,35 @@ def evidence(n: int, comparisons: Iterable[Comparison], profile: Profile = UNKNO
         posterior.tell(heard.first, heard.second, score, profile.grade(heard.verdict.p_first))
         row[_VERDICTS] += 1.0
         row[_TIES] += heard.verdict.outcome is Outcome.TIE
-        pair = min(heard.first, heard.second), max(heard.first, heard.second)
-        before = last.pop(pair, None)
-        if before is None:
-            last[pair] = heard
-        elif None not in (heard.winner, before.winner):
-            agreed = _AGREED if heard.winner == before.winner else _DIFFERED
-            one, other = grade_of(before.verdict.p_first), grade_of(heard.verdict.p_first)
-            if one is not None and other is not None and not profile.clear:
-                row[agreed.start + _G * one + other] += 1.0
+        other_order = last.pop((heard.second, heard.first), None)
+        if other_order is None:
+            last[heard.first, heard.second] = heard
+        elif not (steered or profile.clear):
+            _pair(row, other_order, heard)
     row[_WORLDS], row[_BIASES] = posterior.world_evidence, posterior.bias_evidence
     return row
 
 
-def learn(rows: Sequence[Floats]) -> Profile:
-    """The profile that these tournaments show; the one of an unknown judge where there are none."""
+def _pair(row: Floats, one: Comparison, other: Comparison) -> None:
+    """Count the grades of two verdicts on a pair, where both have one and name a winner."""
+    grades = grade_of(one.verdict.p_first), grade_of(other.verdict.p_first)
+    if None in grades or None in (one.winner, other.winner):
+        return
+    counts = row[_AGREED if one.winner == other.winner else _DIFFERED].reshape(_G, _G)
+    counts[grades] += 1.0
+
+
+def learn(rows: Sequence[Floats], graded: Floats | None = None) -> Profile:
+    """The profile that these tournaments show; the one of an unknown judge where there are none.
+
+    `graded`: evidence of others, added up, that are too old for all else but what grades mean.
+    """
     if not len(rows):
         return UNKNOWN
     table = np.array(rows)
     total = table.sum(0)
+    if graded is not None:
+        total[GRADED] += graded[GRADED]
     worlds = _shares(table[:, _WORLDS])
     log_bias = total[_BIASES] - 0.5 * (BIASES / UNKNOWN.bias_sd) ** 2
     weight = np.exp(log_bias - log_bias.max())
@@ -79,11 +97,11 @@ def learn(rows: Sequence[Floats]) -> Profile:
     misled = np.array([world.misled for world in WORLDS])
     flip = float(worlds @ (misled + (1.0 - 2.0 * misled) * rates))
     agreed, differed = total[_AGREED].reshape(_G, _G), total[_DIFFERED].reshape(_G, _G)
-    graded = 2.0 * (agreed + differed).sum() >= ENOUGH
-    clear, guess = laws(agreed, differed) if graded else ((), ())
+    enough = 2.0 * (agreed + differed).sum() >= ENOUGH
+    clear, guess = laws(agreed, differed, bias) if enough else ((), ())
     return Profile(
         bias=bias,
-        bias_sd=float(weight @ (BIASES - bias) ** 2) ** 0.5,
+        bias_sd=float(weight @ (BIASES - bias) ** 2 + STEP**2 / 12.0) ** 0.5,
         tie_rate=float(total[_TIES] / max(total[_VERDICTS], 1.0)),
         flip_rate=flip,
         worlds=tuple(float(share) for share in worlds),

@@ -92,7 +92,8 @@ async def play(session: Session, asked: Asked, watch: Observer, limits: Limits) 
     if asked.technique.plain:
         watch.sampled(Sampled(0, prompt, candidates))
         own = tuple(range(len(candidates)))
-        result = Result(prompt, candidates, own, 0, (), (), (), job.provenance)
+        known = {key: value for key, value in job.provenance.items() if key != "profile"}
+        result = Result(prompt, candidates, own, 0, (), (), (), known)
         watch.finished(result)
         return result
     given = replace(prompt, given=candidates)
