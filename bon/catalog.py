@@ -70,7 +70,11 @@ def strategy(name: str, /, **parameters: object) -> Entrant:
         if key not in kinds:
             known = ", ".join(kinds) or "it has none"
             raise BonError(f"strategy {name} has no parameter {key!r}; known: {known}")
-    arguments = {key: _value(name, key, kinds[key], text) for key, text in texts.items()}
+    arguments = {
+        key: _value(name, key, kinds[key], text)
+        for key, text in texts.items()
+        if (kinds[key], text) != (Profile, AUTO)
+    }
     return Entrant(name, texts, function, arguments)
 
 
@@ -79,6 +83,11 @@ def naming_files(name: str) -> frozenset[str]:
     entry = known_strategies().get(name)
     kinds = {} if entry is None else _parameters_of(entry.load())
     return frozenset(key for key, kind in kinds.items() if kind in (Profile, Path))
+
+
+AUTO, NOBODYS = "auto", "unknown"
+"""A judge profile by a word: the one that the judge's model ships with or else the run learns, as where none
+is named; and that of a judge whom nobody has met."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,7 @@ def _labelled(label: str, text: str) -> str:
 
 def _notation(value: object) -> str:
     if value is UNKNOWN:
-        return "unknown"
+        return AUTO
     if callable(value) and hasattr(value, "__name__"):
         return str(value.__name__)
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -175,7 +184,7 @@ def _value(name: str, key: str, kind: Any, text: str) -> Any:
     if kind is Rule:
         return parse_rule(text)
     if kind is Profile:
-        return UNKNOWN if text == _notation(UNKNOWN) else read_profile(text)
+        return UNKNOWN if text == NOBODYS else read_profile(text)
     if kind is bool:
         if text.lower() in ("true", "false"):
             return text.lower() == "true"

@@ -53,6 +53,7 @@ def test_a_profile_of_the_users_own_comes_first(folder: Path, tmp_path: Path) ->
     mine.write_bytes(orjson.dumps(Profile(bias=-1.0).to_json()))
     assert told(Judge(str(folder)), f"adaptive:profile={mine}") == Profile(bias=-1.0)
     assert told(Judge(str(folder)), "adaptive:profile=unknown") == UNKNOWN
+    assert told(Judge(str(folder)), "adaptive:profile=auto") == KNOWN
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from bon.catalog import naming_files, parse_notation, strategy
+from bon.catalog import AUTO, NOBODYS, naming_files, parse_notation, strategy
 from bon.job import Job
 from bon.server.errors import Refusal
 from bon.server.limits import Limits
@@ -110,7 +110,7 @@ def _within(settings: Mapping[str, str], largest: float) -> None:
 
 def _name_no_file(name: str, settings: Mapping[str, str]) -> None:
     """A strategy from outside may not have files of this machine read."""
-    named = {key for key, value in settings.items() if value != "unknown"}
+    named = {key for key, value in settings.items() if value not in (AUTO, NOBODYS)}
     for key in naming_files(name) & named:
         raise Refusal(
             400,
