@@ -6,7 +6,8 @@ One `vllm serve` of the policy and one of the judge, and `bon serve` with both a
 answers the same problems, one after another, sampling included:
 
 - bon_serve: a wrapped answer.
-- optillm: its `bon`, which rates the samples with the policy itself.
+- optillm: its `bon`, which rates the samples with the policy itself, in one conversation that all of them
+  go into; where that is more than the policy takes, it has no answer, which counts as wrong (`failed`).
 - llm_verifier: samples of the policy, then its `select()` on the judge's server, as `benchmarks/verifier.py`
   sets it up: one call a comparison, of as many tokens as the judge wrote for us on average.
 - sampling: what the samples alone take, for comparison.
@@ -54,8 +55,9 @@ def peers(setting: Setting) -> dict[str, Any]:
         found: dict[str, Any] = {"problems": len(prompts)}
         texts, seconds = asyncio.run(answers(server, setting.wrapped, prompts, 1))
         found["bon_serve"] = _figures(sum(seconds), texts, prompts)
-        if (texts_of := _optillm(server, prompts, policy.model, setting.n)) is not None:
-            found["optillm"] = _figures(*texts_of, prompts)
+        if (answered := _optillm(server, prompts, policy.model, setting.n)) is not None:
+            took, texts = answered
+            found["optillm"] = {**_figures(took, texts, prompts), "failed": texts.count("")}
         sampled, sampling = _samples(server, prompts, policy.model, setting.n)
         found["sampling"] = {"seconds": round(sampling / len(prompts), 3)}
         if verifier.installed():
@@ -99,9 +101,16 @@ def _optillm(
     from optillm.bon import best_of_n_sampling
 
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", timeout=600) as client:
-        best_of_n_sampling("", prompts[0].text, client, model, n)  # warms up
+
+        def answer(prompt: Prompt) -> str:
+            try:
+                return str(best_of_n_sampling("", prompt.text, client, model, n)[0])
+            except openai.BadRequestError:
+                return ""
+
+        answer(prompts[0])  # warms up
         began = time.perf_counter()
-        texts = [best_of_n_sampling("", p.text, client, model, n)[0] for p in prompts]
+        texts = [answer(prompt) for prompt in prompts]
         return time.perf_counter() - began, texts
 
 

@@ -154,7 +154,7 @@ async def abort(server: Server, setting: Setting) -> dict[str, Any]:
             if time.perf_counter() - began > 60:
                 raise SystemExit("the engines are still busy a minute after the client hung up")
         took.append(time.perf_counter() - began)
-    print(f"abort: {max(took):.2f} s", file=sys.stderr)
+    print(f"abort: {', '.join(f'{seconds:.2f}' for seconds in took)} s", file=sys.stderr)
     return {"abort_seconds": round(max(took), 3)}
 
 
