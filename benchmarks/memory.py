@@ -2,8 +2,8 @@
 
     python benchmarks/memory.py --rows 1000000 --json
 
-The whole path of `bon rerank` but the engine: rows are read, rendered, judged through a ledger (`--no-ledger`
-leaves it out), rated, written in order. Printed: `rows`; `rss_mb_early`, the resident size after the first
+The whole path of `bon rerank` but the engine: rows are read, rendered, judged as knockouts through a ledger
+(`--no-ledger` leaves it out), rated, written in order. Printed: `rows`; `rss_mb_early`, the resident size after the first
 10,000 rows; `rss_mb_most`, the largest seen after that; `rss_mb_end`; `rows_per_second`. Written to benchmarks/results/memory.json.
 """
 
@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.machine import measured
 from bon.api import Observer, judge_all
+from bon.catalog import parse_strategy
 from bon.datasets import BadRow, Fields, Output
 from bon.generation import Generation, Reply, Request
 from bon.job import GIVEN, Job, Judge
@@ -75,7 +76,7 @@ def rerank_many(rows: int, folder: Path, *, with_ledger: bool) -> dict[str, Any]
             answers = [f"The answer to {i} is {'9' * (k + i % 7)}." for k in range(4)]
             row = {"id": i, "prompt": f"Question {i}: how much?", "candidates": answers}
             stream.write(json.dumps({**row, "source": "made up"}) + "\n")
-    job = Job(GIVEN, Judge("instant", template="rrm"))
+    job = Job(GIVEN, Judge("instant", template="rrm"), parse_strategy("knockout"))
     began = time.monotonic()
     with Output(folder / "ranked.jsonl") as output:
         watched = Watched(output)
