@@ -84,8 +84,8 @@ def test_what_grades_mean_is_learned_at_first_and_never_forgotten(
         blocks.played(index, 5, play(tournament, judge).comparisons)
     profiles = [blocks.settings(16 * block)["profile"] for block in (3, 4, 5)]
     assert profiles[0].clear != ()
-    assert profiles[1].clear == profiles[0].clear
-    assert profiles[2].clear == profiles[0].clear
+    for later in profiles[1:]:  # position bias, which they are read by, goes on being learned
+        assert later.clear == pytest.approx(profiles[0].clear, abs=0.02)
     assert profiles[2].worlds != profiles[1].worlds
 
 

@@ -95,7 +95,7 @@ def test_rows_come_out_in_input_order_with_their_other_columns(bon: Bon, ending:
         pytest.importorskip("pyarrow")
     given = [row(i, *range(i % 5 + 1), meta={"source": i}, winner=f"mine {i}") for i in range(20)]
     bon.write(*given)
-    done = bon("rerank", "rows.jsonl", "-o", f"ranked{ending}")
+    done = bon("rerank", "rows.jsonl", "-o", f"ranked{ending}", "--strategy", "knockout")
     assert done.code == 0
     assert "20 prompts, " in done.err
     found = bon.rows(f"ranked{ending}")
