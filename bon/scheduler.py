@@ -112,6 +112,7 @@ class Pool:
     async def play(self, entry: Entry, first_step: Step, judge: PairwiseJudge, heard: Hear) -> None:
         """Play one tournament to its end. Cancelled, it aborts its calls and leaves their room to others."""
         running: dict[Ask, asyncio.Task[None]] = {}
+        over = asyncio.get_running_loop().create_future()
         depth = 0
 
         async def call(ask: Ask, stage: int) -> None:
@@ -136,6 +137,8 @@ class Pool:
                 depth = max(depth, stage)
                 stage += 1
                 following = submit(step, stage, ended=ended, task=task)
+            if not running and not over.done():
+                over.set_result(None)
 
         def submit(
             step: Step, stage: int, *, ended: bool = False, task: asyncio.Task[None] | None = None
@@ -156,6 +159,15 @@ class Pool:
         try:
             async with asyncio.TaskGroup() as group:
                 submit(first_step, 1)
+                try:
+                    if running:
+                        await over
+                except asyncio.CancelledError:
+                    # in the order in which they were asked: what is in the engine is told first, and
+                    # not somewhere among thousands that only wait for their turn
+                    for task in running.values():
+                        task.cancel()
+                    raise
         finally:  # what failed or was cancelled
             self.room.take(-len(running))
         n = len(entry.texts)
