@@ -124,7 +124,9 @@ def test_headers_without_end_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> Non
     assert answer == b"" or answer.startswith(b"HTTP/1.1 400")
 
 
-def test_told_twice_it_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_told_twice_it_stops_at_once_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     async def meanwhile(run: Run) -> None:
         run.judge.turns = lambda request: LONG
         asked = asyncio.create_task(run.ask())
@@ -137,6 +139,7 @@ def test_told_twice_it_stops_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with pytest.raises(Cut):
         Run(monkeypatch, drain=3_600)(meanwhile)
+    assert "Traceback" not in caplog.text
 
 
 def test_told_to_stop_while_engines_load_it_gives_them_up(monkeypatch: pytest.MonkeyPatch) -> None:

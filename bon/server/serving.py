@@ -77,6 +77,7 @@ async def serve(
                     app,
                     log_config=None,
                     access_log=False,
+                    lifespan="off",  # there is none, and a second signal would end it with a traceback
                     timeout_graceful_shutdown=max(1, round(listening.drain)),
                     http="h11",  # the other one keeps headers without end, of whoever sends them
                     h11_max_incomplete_event_size=1 << 16,
@@ -147,6 +148,7 @@ class _Server(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, say: Callable[[str], None]) -> None:
         super().__init__(config)
+        logging.getLogger("uvicorn.error").addFilter(_no_cancellation)
         self._say = say
         self.cut = 0
 
@@ -183,6 +185,11 @@ class _Server(uvicorn.Server):
                 f"stopping: {in_flight} requests in flight have"
                 f" {self.config.timeout_graceful_shutdown} s; again to stop at once"
             )
+
+
+def _no_cancellation(record: logging.LogRecord) -> bool:
+    """Requests that a shutdown cuts off are told in one line, and are no errors of the application."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 class _Both(Observer):
