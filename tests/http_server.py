@@ -65,6 +65,8 @@ class Server:
     """Set once a generation request has come in."""
     left: threading.Event = field(default_factory=threading.Event)
     """Set once a client has gone away before its answer."""
+    gone: int = 0
+    """How many generation requests a client has left before their answer."""
     _under_way: int = 0
 
     def __enter__(self) -> Server:
@@ -134,6 +136,7 @@ class Server:
             try:
                 await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
                 if not answering.done():
+                    self.gone += 1
                     self.left.set()
                     raise ConnectionError("the client has gone")
                 await answering

@@ -228,7 +228,7 @@ def test_a_run_through_every_fault_is_right_and_counts_every_attempt(
     with Server(model="tiny-rrm", upstream=vllm) as proxy:
         proxy.faults.extend(faults)
         command = [sys.executable, "-m", "bon", "run", "-f", "rows.jsonl", "-o", "out.jsonl"]
-        command += ["--judge", proxy.address, "--judge-engine-arg", "timeout=20"]
+        command += ["--judge", proxy.address, "--judge-engine-arg", "timeout=10"]
         command += ["--strategy", "knockout"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=300, check=False)
         said = done.stderr.decode()
@@ -242,6 +242,6 @@ def test_a_run_through_every_fault_is_right_and_counts_every_attempt(
         assert "failed" not in {c["void_reason"] for c in comparisons}
         assert "tie" not in {c["outcome"] for c in comparisons}
         assert f"judge: {len(comparisons):,} answers in {len(proxy.asked):,} attempts" in said
-        # a machine that is busy may let a sound answer time out, which is one attempt more
-        assert not proxy.faults
-        assert len(proxy.asked) >= len(comparisons) + len(faults)
+        # the hanging one is left, and on a busy machine a sound one may be: each is one attempt
+        assert proxy.gone >= 1
+        assert len(proxy.asked) == len(comparisons) + len(faults) + proxy.gone - 1

@@ -9,6 +9,7 @@ were asked again for their verdicts, never for their grades, whose laws are the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from bon.posterior.best import BestPosterior
 from bon.posterior.grades import laws
 from bon.posterior.worlds import BIASES, FLIPS, WORLDS
 from bon.profile import GRADES, UNKNOWN, Profile, grade_of
-from bon.types import Comparison, Outcome
+from bon.types import Comparison, Outcome, Result
 
 Floats = npt.NDArray[np.float64]
 
@@ -74,6 +75,33 @@ def _pair(row: Floats, one: Comparison, other: Comparison) -> None:
         return
     counts = row[_AGREED if one.winner == other.winner else _DIFFERED].reshape(_G, _G)
     counts[grades] += 1.0
+
+
+def study(results: Iterable[Result]) -> Profile | None:
+    """The profile that these results show; None where they hold no comparison.
+
+    What `adaptive` played by a profile teaches nothing about grades: it chose by them whom to ask again.
+    """
+    told: list[tuple[int, Sequence[Comparison], bool]] = []
+    for result in results:
+        if not result.comparisons:
+            continue
+        by = str(result.provenance.get("strategy", ""))
+        steered = by.startswith("adaptive") and "profile=unknown" not in by
+        # without their texts, which are most of them
+        bare = [
+            replace(it, verdict=replace(it.verdict, reasoning="", text=""))
+            for it in result.comparisons
+        ]
+        told.append((len(result.candidates), bare, steered))
+    if not told:
+        return None
+    profile = learn([evidence(n, bare, steered=steered) for n, bare, steered in told])
+    if not profile.clear:
+        return profile
+    # what grades mean helps to tell what kind of judge this is
+    graded = learn([evidence(n, bare, profile) for n, bare, _ in told])
+    return replace(graded, clear=profile.clear, guess=profile.guess)
 
 
 def learn(rows: Sequence[Floats], graded: Floats | None = None) -> Profile:
