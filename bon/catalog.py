@@ -20,7 +20,7 @@ from typing import Any, get_args, get_type_hints
 
 from bon.match import parse_rule
 from bon.profile import UNKNOWN, Profile, read_profile
-from bon.tournament import Rule, Strategy, Table
+from bon.tournament import Rule, Strategy, Table, Tournament
 from bon.types import BonError
 
 
@@ -75,7 +75,20 @@ def strategy(name: str, /, **parameters: object) -> Entrant:
         for key, text in texts.items()
         if (kinds[key], text) != (Profile, AUTO)
     }
-    return Entrant(name, texts, function, arguments)
+    entrant = Entrant(name, texts, function, arguments)
+    _try_out(entrant)
+    return entrant
+
+
+def _try_out(entrant: Entrant) -> None:
+    """Begin a tournament of two, so that a bad value is told now, not after an hour of sampling."""
+    nothing = (0.0, 0.0)
+    try:
+        Tournament(entrant, 2, seed="", scores=nothing, truth=nothing).start()
+    except BonError:
+        raise
+    except Exception:
+        return  # whatever else it wants of its candidates is told when it plays
 
 
 def naming_files(name: str) -> frozenset[str]:

@@ -153,3 +153,13 @@ def test_an_unknown_parameter_lists_the_known_ones(toys: object) -> None:
 )
 def test_what_cannot_be_read_is_one_clear_line(toys: object, text: str, says: str) -> None:
     assert says in fails(text)
+
+
+def test_a_value_that_makes_no_sense_is_told_when_it_is_set_not_when_it_is_played() -> None:
+    with pytest.raises(BonError, match=r"error is 0\.9: give a chance above 0 and below \.5"):
+        strategy("adaptive", error=0.9)
+
+
+@pytest.mark.parametrize("name", list(known_strategies()))
+def test_trying_a_strategy_out_asks_for_nothing_that_only_candidates_have(name: str) -> None:
+    assert strategy(name).name == name
